@@ -1,0 +1,1 @@
+"""The Chatchat API: knowledge bases, chat and conversations."""

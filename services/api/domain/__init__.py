@@ -1,0 +1,1 @@
+"""Nouns and protocols; standard library and our own failures only."""

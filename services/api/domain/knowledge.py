@@ -1,0 +1,223 @@
+"""Knowledge bases, their files, and what is made of them: documents, chunks, hits, citations."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import NewType
+
+from services.api.domain.names import FileName, KnowledgeBaseName
+
+KnowledgeBaseId = NewType("KnowledgeBaseId", str)
+"""32 hex digits, drawn once; never reused."""
+FileId = NewType("FileId", str)
+"""32 hex digits, drawn once per (base, file name); survives new versions of the file."""
+ChunkId = NewType("ChunkId", str)
+"""32 hex digits derived from base, file, content and position, so that indexing twice changes nothing."""
+
+Vector = tuple[float, ...]
+"""One embedding, L2-normalised."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnowledgeBase:
+    """A named collection with one embedder and one vector store.
+
+    Attributes:
+        dimensions: length of its vectors; None until the first chunk is indexed.
+    """
+
+    id: KnowledgeBaseId
+    name: KnowledgeBaseName
+    description: str
+    embedding_model: str
+    vector_store: str
+    created_at: datetime
+    dimensions: int | None = None
+
+
+class FileState(enum.StrEnum):
+    """Where a file stands. Readers of an older version keep finding it until the new one is INDEXED."""
+
+    STORED = "stored"
+    INDEXED = "indexed"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class FileFailure:
+    """Why a file is not searchable: the failure's code and facts, ready to be rendered."""
+
+    code: str
+    facts: Mapping[str, str | int | float | bool | None]
+
+
+@dataclass(frozen=True, slots=True)
+class KnowledgeFile:
+    """A file in a base. A record; it does nothing.
+
+    Attributes:
+        version: counts up with each new content.
+        sha256: of the stored content, in hex.
+        modified_at: when the content was stored.
+        chunk_count: chunks that can be found now.
+        warnings: sentences about what was not read, e.g. pages without text.
+    """
+
+    id: FileId
+    knowledge_base_id: KnowledgeBaseId
+    name: FileName
+    size_bytes: int
+    sha256: str
+    version: int
+    state: FileState
+    created_at: datetime
+    modified_at: datetime
+    chunk_count: int = 0
+    failure: FileFailure | None = None
+    warnings: tuple[str, ...] = ()
+    loader: str = ""
+    splitter: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """What a loader is given: the name a person knows and the path to read."""
+
+    name: FileName
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in a file a text stands; what the format does not have stays None.
+
+    Attributes:
+        page: 1-based page of a paged format.
+        sheet: name of a worksheet.
+        row: 1-based first row of a table format, the header row counted.
+        last_row: 1-based last row.
+        heading: titles from the outermost to the nearest.
+    """
+
+    page: int | None = None
+    sheet: str | None = None
+    row: int | None = None
+    last_row: int | None = None
+    heading: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A run of text with one place. `whole`: keep it in one chunk if it fits (a table row group)."""
+
+    text: str
+    place: Place = field(default_factory=Place)
+    whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What a loader read from one file, in reading order."""
+
+    sections: tuple[Section, ...]
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """What a splitter makes: a text of bounded length and its place; not yet tied to a base."""
+
+    text: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A passage we index. `position` is its 0-based order in the file."""
+
+    id: ChunkId
+    knowledge_base_id: KnowledgeBaseId
+    file_id: FileId
+    file_name: FileName
+    version: int
+    position: int
+    text: str
+    place: Place
+
+    @property
+    def indexed_text(self) -> str:
+        """What is embedded and tokenised: the heading path, then the text."""
+        heading = " > ".join(part for part in self.place.heading if part)
+        return f"{heading}\n{self.text}" if heading else self.text
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedChunk:
+    """A chunk's id with its vector, as a vector store keeps it."""
+
+    id: ChunkId
+    vector: Vector
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A chunk one arm of the search found. `similarity` is in [0, 1], higher is better, within that arm's meaning."""
+
+    id: ChunkId
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A chunk found.
+
+    Attributes:
+        similarity: in [0, 1], higher is better: the larger of the two below.
+        cosine: cosine similarity to the query, or None when the dense arm did not find it.
+        coverage: share of the query's words, weighted by rarity, that the chunk holds; None when the keyword arm
+            did not find it.
+    """
+
+    chunk: Chunk
+    similarity: float
+    cosine: float | None = None
+    coverage: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A hit as a person sees it. `number` is the [n] of the answer, from 1."""
+
+    number: int
+    knowledge_base: KnowledgeBaseName
+    file_name: FileName
+    place: Place
+    excerpt: str
+    similarity: float
+    chunk_id: ChunkId
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A search: the text, which bases may be read, and the cut.
+
+    Attributes:
+        min_similarity: hits below are dropped; in [0, 1].
+    """
+
+    text: str
+    knowledge_base: KnowledgeBase
+    top_k: int
+    min_similarity: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedQuery:
+    """A query's vector and the share of its tokens the embedder does not know, in [0, 1]."""
+
+    vector: Vector
+    unreadable_share: float

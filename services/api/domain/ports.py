@@ -1,0 +1,221 @@
+"""Every protocol the domain asks of the world. Implementations stand on shelves or in rooms; `bootstrap` joins them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import ClassVar, Protocol
+
+from services.api.domain.answering import ChatEvent, Finished, ModelRequest, Question, Token
+from services.api.domain.conversation import Conversation, ConversationId, Turn
+from services.api.domain.knowledge import (
+    Chunk,
+    ChunkId,
+    Document,
+    EmbeddedChunk,
+    EmbeddedQuery,
+    FileId,
+    Hit,
+    KnowledgeBase,
+    KnowledgeBaseId,
+    KnowledgeFile,
+    Match,
+    Passage,
+    Query,
+    SourceFile,
+    Vector,
+)
+from services.api.domain.names import FileName, KnowledgeBaseName
+
+
+class Loader(Protocol):
+    """Reads one file. Runs in a thread; may be slow.
+
+    Sections come in reading order and know their place. Text is NFKC-normalised. Raises UnreadableFile, EncryptedFile,
+    EmptyFile (no text at all); never returns a document without text.
+    """
+
+    extensions: ClassVar[frozenset[str]]
+
+    def load(self, file: SourceFile) -> Document: ...
+
+
+class Splitter(Protocol):
+    """Document → passages: order kept, nothing lost but white space, no passage longer than its limit.
+
+    A sentence is cut only when it alone is longer than the limit. A passage never spans two places except that it may
+    join neighbouring sections of one page and one heading.
+    """
+
+    def split(self, document: Document) -> list[Passage]: ...
+
+
+class Embedder(Protocol):
+    """Text → vectors, through the gateway. Raises what the gateway names (UnknownModel, NoWorker, …)."""
+
+    async def embed_documents(self, model: str, texts: Sequence[str]) -> list[Vector]: ...
+
+    async def embed_query(self, model: str, text: str) -> EmbeddedQuery: ...
+
+
+class VectorStore(Protocol):
+    """Keeps vectors by knowledge base and finds the nearest. Knows nothing of files or tables.
+
+    Similarity is the cosine, negative values clipped to 0. All methods are idempotent and safe to call concurrently;
+    what `upsert` acknowledged survives the death of the process. Unknown ids and unknown bases are no error.
+    Raises StoreFailed when the store cannot do its work, EmbedderChanged when a vector's length is not the base's.
+    """
+
+    async def upsert(self, base: KnowledgeBaseId, chunks: Sequence[EmbeddedChunk]) -> None: ...
+
+    async def remove(self, base: KnowledgeBaseId, ids: Sequence[ChunkId]) -> None: ...
+
+    async def search(self, base: KnowledgeBaseId, vector: Vector, *, limit: int) -> list[Match]: ...
+
+    async def ids(self, base: KnowledgeBaseId) -> set[ChunkId]: ...
+
+    async def drop(self, base: KnowledgeBaseId) -> None: ...
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+class TextIndex(Protocol):
+    """Keyword search over chunks, Chinese and English. Idempotent; unknown ids are no error.
+
+    A match's similarity is the share of the query's words, weighted by their rarity in the base, that the chunk holds;
+    the order of the matches is the index's own ranking (BM25), best first, and may differ from the order of similarity.
+    """
+
+    async def upsert(self, chunks: Sequence[Chunk]) -> None: ...
+
+    async def remove(self, base: KnowledgeBaseId, ids: Sequence[ChunkId]) -> None: ...
+
+    async def search(self, base: KnowledgeBaseId, text: str, *, limit: int) -> list[Match]: ...
+
+    async def ids(self, base: KnowledgeBaseId) -> set[ChunkId]: ...
+
+    async def drop(self, base: KnowledgeBaseId) -> None: ...
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+class Retriever(Protocol):
+    """Question → hits, best first, at most `query.top_k`."""
+
+    async def retrieve(self, query: Query) -> list[Hit]: ...
+
+
+class ContextSource(Protocol):
+    """Where an answer's context comes from."""
+
+    async def gather(self, question: str) -> list[Hit]: ...
+
+
+class ChatModel(Protocol):
+    """Streams an answer: tokens, then one Finished. Closing the iterator stops the engine."""
+
+    def stream(self, request: ModelRequest) -> AsyncIterator[Token | Finished]: ...
+
+
+class Condenser(Protocol):
+    """History + question → a question that stands alone."""
+
+    async def condense(self, question: Question) -> str: ...
+
+
+class Answerer(Protocol):
+    """Question → events. Raises what fails; the render makes an event of it."""
+
+    def answer(self, question: Question) -> AsyncIterator[ChatEvent]: ...
+
+
+class KnowledgeBases(Protocol):
+    """The knowledge-base records. Names are compared by `KnowledgeBaseName.key`."""
+
+    async def add(self, base: KnowledgeBase) -> None: ...
+
+    async def get(self, name: KnowledgeBaseName) -> KnowledgeBase: ...
+
+    async def all(self) -> list[KnowledgeBase]: ...
+
+    async def update(self, base: KnowledgeBase) -> None: ...
+
+    async def remove(self, base: KnowledgeBaseId) -> None: ...
+
+
+class KnowledgeFiles(Protocol):
+    """The file records of a base."""
+
+    async def save(self, file: KnowledgeFile) -> None: ...
+
+    async def find(self, base: KnowledgeBaseId, name: FileName) -> KnowledgeFile | None: ...
+
+    async def of_base(self, base: KnowledgeBaseId) -> list[KnowledgeFile]: ...
+
+    async def remove(self, file: FileId) -> None: ...
+
+    async def counts(self) -> Mapping[KnowledgeBaseId, int]: ...
+
+
+class Chunks(Protocol):
+    """The chunks' text: the source of truth that both indexes can be rebuilt from."""
+
+    async def replace(self, file: KnowledgeFile, chunks: Sequence[Chunk]) -> None: ...
+
+    async def fetch(self, base: KnowledgeBaseId, ids: Sequence[ChunkId]) -> list[Chunk]: ...
+
+    async def ids_of_file(self, file: FileId) -> list[ChunkId]: ...
+
+    async def ids_of_base(self, base: KnowledgeBaseId) -> set[ChunkId]: ...
+
+    async def of_file(self, file: FileId) -> list[Chunk]: ...
+
+
+class Conversations(Protocol):
+    """Threads and their turns."""
+
+    async def open(self, conversation: Conversation) -> None: ...
+
+    async def get(self, id: ConversationId) -> Conversation: ...  # noqa: A002 - the field's name
+
+    async def of_owner(self, owner: str) -> list[Conversation]: ...
+
+    async def remove(self, id: ConversationId) -> None: ...  # noqa: A002
+
+    async def add_turn(self, turn: Turn) -> None: ...
+
+    async def turns(self, id: ConversationId) -> list[Turn]: ...  # noqa: A002
+
+
+class UnitOfWork(Protocol):
+    """The repositories of one transaction. Commits once when the block ends well, rolls back when it does not."""
+
+    knowledge_bases: KnowledgeBases
+    files: KnowledgeFiles
+    chunks: Chunks
+    conversations: Conversations
+
+
+class Storage(Protocol):
+    """Opens units of work."""
+
+    def begin(self) -> AbstractAsyncContextManager[UnitOfWork]: ...
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+class Prompts(Protocol):
+    """Named templates with declared variables.
+
+    Raises PromptNotFound for an unknown use or name and InvalidPrompt for a template that cannot be rendered.
+    """
+
+    def render(self, use: str, name: str, variables: Mapping[str, str]) -> str: ...
+
+    def names(self, use: str) -> list[str]: ...

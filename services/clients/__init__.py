@@ -1,0 +1,1 @@
+"""Typed HTTP clients; they decode failures back into the class that was raised."""

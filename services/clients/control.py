@@ -1,0 +1,77 @@
+"""ControllerClient: register, renew, look up. Used by workers and the gateway."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+import httpx
+from pydantic import BaseModel, SecretStr
+
+from services.clients.transport import async_client, decode_failure, unreachable
+from services.wire.control import (
+    HeartBeat,
+    HeartBeatAnswer,
+    LeaseList,
+    ModelNames,
+    ModelQuery,
+    RegisterWorker,
+    WorkerAddress,
+)
+
+_SERVICE = "controller"
+
+
+class ControllerClient:
+    """Talks to a controller: ours, or a stock FastChat one (which lacks `leases`).
+
+    All methods raise `ServiceUnreachable`, `TookTooLong`, or the failure the controller named.
+    """
+
+    def __init__(self, base_url: str, *, timeout_seconds: float = 10.0, token: SecretStr | None = None) -> None:
+        self._http = async_client(base_url, timeout_seconds=timeout_seconds, key=token)
+        self._timeout = timeout_seconds
+
+    async def __aenter__(self) -> ControllerClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def register(self, worker: RegisterWorker) -> None:
+        """Ask for a lease. With an empty list of models: give it back."""
+        await self._post("/register_worker", worker)
+
+    async def renew(self, beat: HeartBeat) -> bool:
+        """Renew the lease; False when the controller does not know the worker."""
+        return HeartBeatAnswer.model_validate_json(await self._post("/receive_heart_beat", beat)).exist
+
+    async def address(self, model: str) -> WorkerAddress:
+        """Where the model is served; an empty address when nowhere."""
+        return WorkerAddress.model_validate_json(await self._post("/get_worker_address", ModelQuery(model=model)))
+
+    async def models(self) -> list[str]:
+        """Every model with a live lease."""
+        return ModelNames.model_validate_json(await self._post("/list_models", None)).models
+
+    async def leases(self) -> LeaseList:
+        """Every live lease."""
+        return LeaseList.model_validate_json(await self._send("GET", "/leases", None))
+
+    async def _post(self, path: str, message: BaseModel | None) -> bytes:
+        return await self._send("POST", path, message)
+
+    async def _send(self, method: str, path: str, message: BaseModel | None) -> bytes:
+        body = None if message is None else message.model_dump()
+        try:
+            answer = await self._http.request(method, path, json=body)
+        except httpx.HTTPError as failure:
+            raise unreachable(_SERVICE, str(self._http.base_url), self._timeout, failure) from failure
+        if answer.is_error:
+            raise decode_failure(answer.content, answer.status_code, _SERVICE)
+        return answer.content

@@ -1,0 +1,286 @@
+"""The failures of the product, named once. Every process raises them; `http.py` and `sse.py` render them.
+
+ChatchatError               internal                    INTERNAL
+├── InvalidName             name.invalid                INVALID
+├── InvalidRequest          request.invalid             INVALID
+├── InvalidSetting          setting.invalid             INVALID
+├── Unauthenticated         access.unauthenticated      UNAUTHENTICATED
+├── Forbidden               access.forbidden            FORBIDDEN
+├── KnowledgeBaseNotFound   knowledge_base.not_found    NOT_FOUND
+├── KnowledgeBaseExists     knowledge_base.exists       CONFLICT
+├── FileNotInBase           file.not_found              NOT_FOUND
+├── FileExists              file.exists                 CONFLICT
+├── UnsupportedFile         file.unsupported            UNSUPPORTED
+├── UnreadableFile          file.unreadable             INVALID
+│   ├── EmptyFile           file.empty                  INVALID
+│   └── EncryptedFile       file.encrypted              INVALID
+├── FileTooLarge            file.too_large              TOO_LARGE
+├── ConversationNotFound    conversation.not_found      NOT_FOUND
+├── PromptNotFound          prompt.not_found            NOT_FOUND
+├── InvalidPrompt           prompt.invalid              INVALID
+├── UnknownVariant          variant.unknown             INVALID
+├── MissingPackage          variant.missing_package     UNAVAILABLE
+├── EmbedderChanged         embedder.changed            CONFLICT
+├── UnknownModel            model.unknown               NOT_FOUND
+├── NoWorker                model.no_worker             UNAVAILABLE
+├── WorkerBusy              model.busy                  OVERLOADED
+├── ContextTooLong          model.context_too_long      INVALID
+├── EngineFailed            model.engine_failed         INTERNAL
+├── ProviderFailed          provider.failed             UPSTREAM
+├── ServiceUnreachable      service.unreachable         UNAVAILABLE
+├── StoreFailed             store.failed                UNAVAILABLE
+└── TookTooLong             upstream.timeout            TIMEOUT
+
+The English sentence stands on the class; `messages.zh_CN.yaml` beside this file holds the Chinese one for each code.
+A sentence names what failed, where, and what to do.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
+
+Fact = str | int | float | bool | None
+
+
+class Kind(enum.StrEnum):
+    """The transport-free class of a failure. `http.py` holds the one table from kind to status."""
+
+    INVALID = "invalid"
+    UNAUTHENTICATED = "unauthenticated"
+    FORBIDDEN = "forbidden"
+    NOT_FOUND = "not_found"
+    CONFLICT = "conflict"
+    TOO_LARGE = "too_large"
+    UNSUPPORTED = "unsupported"
+    OVERLOADED = "overloaded"
+    UNAVAILABLE = "unavailable"
+    UPSTREAM = "upstream"
+    TIMEOUT = "timeout"
+    INTERNAL = "internal"
+
+
+class _Facts(dict[str, Fact]):
+    def __missing__(self, key: str) -> str:
+        return f"<{key}>"
+
+
+class ChatchatError(Exception):
+    """Root of every failure we raise on purpose.
+
+    Attributes:
+        code: stable, dotted name of the failure; part of the public contract.
+        kind: transport-free class of the failure.
+        sentence: English template; its fields are the facts.
+        facts: what this failure is about; never holds a secret, a path outside the data folder, or a trace.
+    """
+
+    code: ClassVar[str] = "internal"
+    kind: ClassVar[Kind] = Kind.INTERNAL
+    sentence: ClassVar[str] = "Something went wrong inside the service: {reason}. See the service's log."
+
+    def __init__(self, **facts: Fact) -> None:
+        self.facts: Mapping[str, Fact] = facts
+        super().__init__(self.render(self.sentence))
+
+    def render(self, template: str) -> str:
+        """Fill `template` with the facts; a missing fact shows as its name in angle brackets."""
+        return template.format_map(_Facts(self.facts))
+
+
+class InvalidName(ChatchatError):
+    code = "name.invalid"
+    kind = Kind.INVALID
+    sentence = "{what} {name!r} is not allowed: {reason}. Choose another name."
+
+
+class InvalidRequest(ChatchatError):
+    code = "request.invalid"
+    kind = Kind.INVALID
+    sentence = "The request field {field!r} is not valid: {reason}."
+
+
+class InvalidSetting(ChatchatError):
+    code = "setting.invalid"
+    kind = Kind.INVALID
+    sentence = "The setting {setting!r} is not valid: {reason}."
+
+
+class Unauthenticated(ChatchatError):
+    code = "access.unauthenticated"
+    kind = Kind.UNAUTHENTICATED
+    sentence = "An access key is needed: send it as 'Authorization: Bearer <key>' or 'X-API-Key: <key>'."
+
+
+class Forbidden(ChatchatError):
+    code = "access.forbidden"
+    kind = Kind.FORBIDDEN
+    sentence = "{what} is not allowed: {reason}."
+
+
+class KnowledgeBaseNotFound(ChatchatError):
+    code = "knowledge_base.not_found"
+    kind = Kind.NOT_FOUND
+    sentence = "There is no knowledge base named {name!r}. Check the spelling or create it first."
+
+
+class KnowledgeBaseExists(ChatchatError):
+    code = "knowledge_base.exists"
+    kind = Kind.CONFLICT
+    sentence = "A knowledge base named {name!r} exists already. Choose another name."
+
+
+class FileNotInBase(ChatchatError):
+    code = "file.not_found"
+    kind = Kind.NOT_FOUND
+    sentence = "The knowledge base {knowledge_base!r} holds no file named {file!r}."
+
+
+class FileExists(ChatchatError):
+    code = "file.exists"
+    kind = Kind.CONFLICT
+    sentence = "The file {file!r} exists already. Upload it with 'override' to replace it."
+
+
+class UnsupportedFile(ChatchatError):
+    code = "file.unsupported"
+    kind = Kind.UNSUPPORTED
+    sentence = "The file {file!r} is of a type that is not supported. Supported: {supported}."
+
+
+class UnreadableFile(ChatchatError):
+    code = "file.unreadable"
+    kind = Kind.INVALID
+    sentence = (
+        "The file {file!r} could not be read: {reason}. Check that it opens in its own program and upload it again."
+    )
+
+
+class EmptyFile(UnreadableFile):
+    code = "file.empty"
+    sentence = "The file {file!r} holds no text: {reason}."
+
+
+class EncryptedFile(UnreadableFile):
+    code = "file.encrypted"
+    sentence = "The file {file!r} is protected by a password. Remove the protection and upload it again."
+
+
+class FileTooLarge(ChatchatError):
+    code = "file.too_large"
+    kind = Kind.TOO_LARGE
+    sentence = "The file {file!r} is larger than the limit of {limit_bytes} bytes. Split it or raise the limit."
+
+
+class ConversationNotFound(ChatchatError):
+    code = "conversation.not_found"
+    kind = Kind.NOT_FOUND
+    sentence = "There is no conversation {id!r}."
+
+
+class PromptNotFound(ChatchatError):
+    code = "prompt.not_found"
+    kind = Kind.NOT_FOUND
+    sentence = "There is no prompt named {name!r} for {use!r}. Known: {known}."
+
+
+class InvalidPrompt(ChatchatError):
+    code = "prompt.invalid"
+    kind = Kind.INVALID
+    sentence = "The prompt {name!r} for {use!r} cannot be rendered: {reason}."
+
+
+class UnknownVariant(ChatchatError):
+    code = "variant.unknown"
+    kind = Kind.INVALID
+    sentence = "There is no {shelf} named {name!r}. Known: {known}."
+
+
+class MissingPackage(ChatchatError):
+    code = "variant.missing_package"
+    kind = Kind.UNAVAILABLE
+    sentence = "The {shelf} {name!r} needs the package {package!r}, which is not installed. Run: pip install {package}."
+
+
+class EmbedderChanged(ChatchatError):
+    code = "embedder.changed"
+    kind = Kind.CONFLICT
+    sentence = (
+        "The knowledge base {name!r} was indexed with {expected} dimensions, but the embedding model {model!r} now "
+        "gives {actual}. Rebuild the knowledge base or configure its former embedding model."
+    )
+
+
+class UnknownModel(ChatchatError):
+    code = "model.unknown"
+    kind = Kind.NOT_FOUND
+    sentence = "The model {model!r} does not exist here. Known models: {known}."
+
+
+class NoWorker(ChatchatError):
+    code = "model.no_worker"
+    kind = Kind.UNAVAILABLE
+    sentence = "No worker serves the model {model!r} at the moment. It may be starting; try again shortly."
+
+
+class WorkerBusy(ChatchatError):
+    code = "model.busy"
+    kind = Kind.OVERLOADED
+    sentence = "The model {model!r} is busy: {waiting} requests are waiting already. Try again shortly."
+
+
+class ContextTooLong(ChatchatError):
+    code = "model.context_too_long"
+    kind = Kind.INVALID
+    sentence = "The request has {tokens} tokens, but the model {model!r} takes at most {limit}. Shorten it."
+
+
+class EngineFailed(ChatchatError):
+    code = "model.engine_failed"
+    kind = Kind.INTERNAL
+    sentence = "The engine of the model {model!r} failed: {reason}. See the worker's log."
+
+
+class ProviderFailed(ChatchatError):
+    code = "provider.failed"
+    kind = Kind.UPSTREAM
+    sentence = "The provider of the model {model!r} answered with an error: {reason}."
+
+
+class ServiceUnreachable(ChatchatError):
+    code = "service.unreachable"
+    kind = Kind.UNAVAILABLE
+    sentence = "The {service} at {url} cannot be reached: {reason}. Check that it is running."
+
+
+class StoreFailed(ChatchatError):
+    code = "store.failed"
+    kind = Kind.UNAVAILABLE
+    sentence = "The {store} failed: {reason}. See the log."
+
+
+class TookTooLong(ChatchatError):
+    code = "upstream.timeout"
+    kind = Kind.TIMEOUT
+    sentence = "The {service} did not answer within {timeout_seconds} seconds. Try again."
+
+
+def every_error() -> Iterator[type[ChatchatError]]:
+    """Every failure class known to this process, the root first."""
+    queue: list[type[ChatchatError]] = [ChatchatError]
+    while queue:
+        found = queue.pop(0)
+        yield found
+        queue.extend(found.__subclasses__())
+
+
+def error_from(code: str, facts: Mapping[str, Fact]) -> ChatchatError:
+    """Rebuild a failure from its code and facts, as a client reads them off the wire.
+
+    An unknown code gives a plain `ChatchatError` whose reason names the code.
+    """
+    for candidate in every_error():
+        if candidate.code == code:
+            return candidate(**facts)
+    return ChatchatError(reason=f"unknown failure code {code!r}")

@@ -1,0 +1,131 @@
+"""The only reader of YAML files and the environment. Doors (`__main__` modules) call `load_settings` once.
+
+Precedence: arguments → environment (`CHATCHAT_SERVER__API__PORT`) → `.env` → YAML → defaults.
+`CHATCHAT_CONFIG_DIR` names another folder than `configs/`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from services.foundation.settings.tree import Settings
+
+ROOT = Path(__file__).resolve().parents[3]
+_PREFIX = "CHATCHAT_"
+
+
+class BadSettings(Exception):
+    """The configuration cannot be used; `problems` holds one sentence per mistake."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(problems))
+
+
+class _YamlFolder(PydanticBaseSettingsSource):
+    """`configs/<branch>.yaml` → {branch: content}."""
+
+    def __init__(self, settings_class: type[BaseSettings], folder: Path) -> None:
+        super().__init__(settings_class)
+        self._folder = folder
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002 - abstract in pydantic-settings
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        return read_folder(self._folder)
+
+
+def read_folder(folder: Path) -> dict[str, Any]:
+    """Read every `*.yaml` directly inside `folder`; the file's stem is the branch.
+
+    Raises:
+        BadSettings: a file is not YAML or not a mapping, or the folder does not exist.
+    """
+    if not folder.is_dir():
+        raise BadSettings([f"the configuration folder {folder} does not exist"])
+    tree: dict[str, Any] = {}
+    for path in sorted(folder.glob("*.yaml")):
+        try:
+            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as failure:
+            raise BadSettings([f"{path}: not valid YAML: {' '.join(str(failure).split())}"]) from failure
+        if content is None:
+            continue
+        if not isinstance(content, Mapping):
+            raise BadSettings([f"{path}: must be a mapping of settings"])
+        tree[path.stem] = dict(content)
+    return tree
+
+
+def config_dir() -> Path:
+    """The folder the YAML files are read from."""
+    named = os.environ.get(f"{_PREFIX}CONFIG_DIR")  # noqa: TID251 - the one reader of the environment
+    return Path(named) if named else ROOT / "configs"
+
+
+def read_settings(folder: Path | None = None, **overrides: Any) -> Settings:
+    """Read the whole tree and validate it.
+
+    Args:
+        folder: another configuration folder.
+        overrides: branches given as arguments; they win over everything else.
+
+    Raises:
+        BadSettings: with every problem found, each naming the key path and where it came from.
+    """
+    where = folder or config_dir()
+
+    class _Reader(Settings, BaseSettings):
+        model_config = SettingsConfigDict(
+            env_prefix=_PREFIX, env_nested_delimiter="__", env_file=ROOT / ".env", extra="forbid", frozen=True
+        )
+
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return init_settings, env_settings, dotenv_settings, _YamlFolder(settings_cls, where)
+
+    try:
+        read = _Reader(**overrides)
+    except ValidationError as failure:
+        raise BadSettings([_sentence(problem, where) for problem in failure.errors()]) from failure
+    return Settings.model_validate(read.model_dump())
+
+
+def _sentence(problem: Any, folder: Path) -> str:
+    path = ".".join(str(part) for part in problem["loc"])
+    branch = str(problem["loc"][0]) if problem["loc"] else ""
+    given = "" if problem["type"] in {"missing", "extra_forbidden"} else f" (given: {problem.get('input')!r})"
+    source = (
+        f"{folder / branch}.yaml or the environment variable {_PREFIX}{'__'.join(map(str, problem['loc'])).upper()}"
+    )
+    return f"{path}: {problem['msg']}{given}; see {source}"
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings or leave the process with exit code 2, printing every problem. For doors only."""
+    try:
+        return read_settings(**overrides)
+    except BadSettings as failure:
+        _leave(failure.problems)
+
+
+def _leave(problems: list[str]) -> NoReturn:
+    for problem in problems:
+        sys.stderr.write(f"Configuration error: {problem}\n")
+    raise SystemExit(2)

@@ -1,0 +1,163 @@
+"""The typed tree of settings; pure models, no reading. `load.py` fills it; services are handed their branch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+
+class Node(BaseModel):
+    """A branch of the tree: frozen, unknown keys rejected."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class Choice(Node):
+    """A named variant from a shelf and its own options, which the variant validates at start-up."""
+
+    name: str
+    options: dict[str, Any] = Field(default={}, description="Options of the variant; see the variant's Options class.")
+
+
+class Endpoint(Node):
+    """Where a service listens, and where others reach it."""
+
+    host: str = Field(default="127.0.0.1", description="Address to bind. Loopback unless configured.")
+    port: int = Field(ge=1, le=65535, description="Port to bind.")
+    public_url: str | None = Field(default=None, description="Address by which others reach it, when it differs.")
+
+    @property
+    def url(self) -> str:
+        """The reachable base URL, without a trailing slash."""
+        if self.public_url:
+            return self.public_url.rstrip("/")
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)  # noqa: S104 - compared, not bound
+        return f"http://{host}:{self.port}"
+
+
+class Logging(Node):
+    """Log level of all services, and the files the supervisor keeps."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(default="INFO", description="Lowest level written.")
+    folder: Path = Field(default=Path("logs"), description="Folder of the log files, one per process.")
+    file_bytes: int = Field(default=10_000_000, ge=10_000, description="Size at which a log file is rotated.")
+    files_kept: int = Field(default=5, ge=1, description="Rotated files kept per process.")
+
+
+class Server(Node):
+    """Processes: where they listen, how long they wait, who may call."""
+
+    controller: Endpoint = Field(default=Endpoint(port=20001), description="FastChat controller.")
+    gateway: Endpoint = Field(default=Endpoint(port=20000), description="OpenAI-compatible server.")
+    api: Endpoint = Field(default=Endpoint(port=7861), description="Chatchat API.")
+    webui: Endpoint = Field(default=Endpoint(port=8501), description="Streamlit web UI.")
+    worker: Endpoint = Field(default=Endpoint(port=20002), description="First model worker; the next ones count up.")
+    access_keys: tuple[SecretStr, ...] = Field(
+        default=(), description="Keys that gateway and API accept. Empty: no key is asked for (loopback use)."
+    )
+    worker_token: SecretStr | None = Field(
+        default=None, description="Shared token a worker must show to register. None: address check only."
+    )
+    worker_addresses: tuple[str, ...] = Field(
+        default=("127.0.0.1", "localhost", "::1"),
+        description="Hosts (names, addresses or networks) workers may register from.",
+    )
+    dispatch: Literal["shortest_queue", "lottery"] = Field(
+        default="shortest_queue", description="How a worker is picked."
+    )
+    heartbeat_seconds: float = Field(default=2.0, gt=0, description="How often a worker renews its lease.")
+    lease_seconds: float = Field(default=8.0, gt=0, description="A lease not renewed for this long has expired.")
+    request_timeout_seconds: float = Field(default=300.0, gt=0, description="Longest wait for an answer of a model.")
+    start_timeout_seconds: float = Field(default=120.0, gt=0, description="Longest wait for a process to become ready.")
+    stop_grace_seconds: float = Field(default=5.0, gt=0, description="Wait between SIGTERM and SIGKILL at shutdown.")
+    language: Literal["zh-CN", "en"] = Field(
+        default="zh-CN", description="Language of API sentences when a client names none."
+    )
+    data_dir: Path = Field(default=Path("knowledge_base"), description="Knowledge bases and the metadata database.")
+    logging: Logging = Field(default=Logging(), description="Logs.")
+
+
+class ServedModel(Node):
+    """One model: what it does, which engine runs it, and the engine's options."""
+
+    task: Literal["chat", "embedding", "rerank"] = Field(description="What the model does.")
+    engine: str = Field(description="A name on the engine shelf.")
+    options: dict[str, Any] = Field(default={}, description="Options of the engine; see the engine's Options class.")
+    worker: str | None = Field(default=None, description="Models with the same worker name share one process.")
+    port: int | None = Field(default=None, ge=1, le=65535, description="Port of its worker; None: counted up.")
+    remote: bool = Field(default=False, description="Relayed to a provider: started by -p, optional at start-up.")
+    optional: bool = Field(default=False, description="A failure leaves the stack degraded instead of stopping it.")
+    rewrites: bool = Field(default=True, description="A chat model that can rewrite a follow-up question on request.")
+    context_tokens: int = Field(default=8192, ge=128, description="Longest request the model takes, in tokens.")
+
+
+class Models(Node):
+    """The models this installation serves and which of them are used by default."""
+
+    default_chat: str = Field(default="extractive", description="Chat model used when a request names none.")
+    default_embedding: str = Field(default="all-minilm-l6-v2", description="Embedding model of new knowledge bases.")
+    model_dir: Path = Field(default=Path("model"), description="Folder with local weights.")
+    served: dict[str, ServedModel] = Field(default={}, description="Model name → what serves it.")
+
+    @model_validator(mode="after")
+    def _defaults_are_served(self) -> Models:
+        for field, name, task in (
+            ("default_chat", self.default_chat, "chat"),
+            ("default_embedding", self.default_embedding, "embedding"),
+        ):
+            if not self.served:
+                continue
+            if name not in self.served or self.served[name].task != task:
+                known = ", ".join(sorted(n for n, m in self.served.items() if m.task == task)) or "none"
+                raise ValueError(f"{field} names {name!r}, which is no {task} model of models.served; known: {known}")
+        return self
+
+
+class Retrieval(Node):
+    """How passages are found."""
+
+    top_k: int = Field(
+        default=3, ge=1, le=100, description="Passages given to the model when a request names no number."
+    )
+    candidates: int = Field(default=30, ge=1, le=500, description="Passages taken from each arm before fusion.")
+    dense_weight: float = Field(default=1.0, ge=0, description="Weight of the dense list in the fusion.")
+    keyword_weight: float = Field(default=1.0, ge=0, description="Weight of the keyword list in the fusion.")
+    rrf_constant: int = Field(default=60, ge=1, description="k of reciprocal rank fusion (Cormack et al. 2009).")
+    unreadable_share: float = Field(
+        default=0.3, ge=0, le=1, description="Share of unknown tokens above which the dense list is left out."
+    )
+    min_similarity: float = Field(default=0.0, ge=0, le=1, description="Hits below this are dropped.")
+
+
+class Knowledge(Node):
+    """Ingestion, storage and retrieval."""
+
+    default_base: str = Field(default="samples", description="Knowledge base the web UI selects first.")
+    database_url: str | None = Field(
+        default=None, description="SQLAlchemy URL of the metadata database; None: SQLite info.db in the data folder."
+    )
+    chunk_chars: int = Field(default=250, ge=20, le=4000, description="Longest chunk, in characters.")
+    overlap_chars: int = Field(default=50, ge=0, description="Characters two neighbours share.")
+    splitter: Choice = Field(default=Choice(name="sentences"), description="Splitter of new files.")
+    vector_store: Choice = Field(default=Choice(name="milvus"), description="Vector store of new knowledge bases.")
+    text_index: Choice = Field(default=Choice(name="sqlite_fts"), description="Keyword index.")
+    file_limit_bytes: int = Field(default=200_000_000, ge=1, description="Largest upload.")
+    parallel_files: int = Field(default=2, ge=1, le=64, description="Files ingested at a time.")
+    embed_batch: int = Field(default=32, ge=1, le=1024, description="Chunks embedded per request.")
+    load_timeout_seconds: float = Field(default=300.0, gt=0, description="Longest time a loader may take on one file.")
+    retrieval: Retrieval = Field(default=Retrieval(), description="Retrieval.")
+
+
+class Settings(Node):
+    """The whole tree; `configs/<branch>.yaml` fills the branch of the same name."""
+
+    server: Server = Field(default=Server(), description="configs/server.yaml")
+    models: Models = Field(default=Models(), description="configs/models.yaml")
+    knowledge: Knowledge = Field(default=Knowledge(), description="configs/knowledge.yaml")
+
+    @property
+    def database_url(self) -> str:
+        """URL of the metadata database, with the SQLite default filled in."""
+        return self.knowledge.database_url or f"sqlite+aiosqlite:///{self.server.data_dir.resolve() / 'info.db'}"

@@ -1,0 +1,205 @@
+"""The public API of services/api: the 0.2.10 names and shapes, and our additions beside them.
+
+Source: the 0.2.10 contract (its OpenAPI document and what was recorded on its wire). Fields marked "ours" are additions
+that a 0.2.10 client neither sends nor minds.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+
+class Body(BaseModel):
+    """A request body; unknown fields are ignored, as 0.2.10 did."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+
+class Envelope(BaseModel):
+    """0.2.10's BaseResponse. `error` is ours and stands only on a failure."""
+
+    code: int = Field(default=200, description="API status code")
+    msg: str = Field(default="success", description="API status message")
+    data: JsonValue = Field(default=None, description="API data")
+
+
+class HistoryItem(Body):
+    """One earlier message. `ai` and `human` are old names of the roles."""
+
+    role: str
+    content: str
+
+    @property
+    def known_role(self) -> Literal["system", "user", "assistant"]:
+        """The role by its name of today."""
+        if self.role in {"assistant", "ai"}:
+            return "assistant"
+        return "system" if self.role == "system" else "user"
+
+
+class ChatRequest(Body):
+    """Body of POST /chat/chat."""
+
+    query: str = Field(description="用户输入", examples=["恼羞成怒"])
+    conversation_id: str = Field(default="", description="对话框ID")
+    history_len: int = Field(default=-1, description="从数据库中取历史消息的数量")
+    history: int | list[HistoryItem] = Field(default=[], description="历史对话，设为一个整数可以从数据库中读取历史消息")
+    stream: bool = Field(default=False, description="流式输出")
+    model_name: str | None = Field(default=None, description="LLM 模型名称。")
+    temperature: float = Field(default=0.7, ge=0, le=2, description="LLM 采样温度")
+    max_tokens: int | None = Field(default=None, description="限制LLM生成Token数量，默认None代表模型最大值")
+    prompt_name: str = Field(default="default", description="使用的prompt模板名称")
+
+
+class KnowledgeBaseChatRequest(Body):
+    """Body of POST /chat/knowledge_base_chat."""
+
+    query: str = Field(description="用户输入", examples=["你好"])
+    knowledge_base_name: str = Field(description="知识库名称", examples=["samples"])
+    top_k: int = Field(default=3, ge=1, le=100, description="匹配向量数")
+    score_threshold: float = Field(default=1.0, ge=0, le=2, description="知识库匹配相关度阈值，SCORE越小，相关度越高")
+    history: list[HistoryItem] = Field(default=[], description="历史对话")
+    stream: bool = Field(default=False, description="流式输出")
+    model_name: str | None = Field(default=None, description="LLM 模型名称。")
+    temperature: float = Field(default=0.7, ge=0, le=1, description="LLM 采样温度")
+    max_tokens: int | None = Field(default=None, description="限制LLM生成Token数量，默认None代表模型最大值")
+    prompt_name: str = Field(default="default", description="使用的prompt模板名称")
+    conversation_id: str = Field(default="", description="Ours: the conversation this turn is written to.")
+
+
+class CreateKnowledgeBase(Body):
+    """Body of POST /knowledge_base/create_knowledge_base."""
+
+    knowledge_base_name: str = Field(examples=["samples"])
+    vector_store_type: str | None = None
+    embed_model: str | None = None
+    kb_info: str = Field(default="", description="Ours: the description.")
+
+
+class SearchRequest(Body):
+    """Body of POST /knowledge_base/search_docs."""
+
+    query: str = Field(default="", description="用户输入", examples=["你好"])
+    knowledge_base_name: str = Field(description="知识库名称", examples=["samples"])
+    top_k: int = Field(default=3, ge=1, le=100, description="匹配向量数")
+    score_threshold: float = Field(default=1.0, ge=0, le=1, description="知识库匹配相关度阈值")
+    file_name: str = Field(default="", description="文件名称")
+
+
+class FoundDocument(BaseModel):
+    """One element of search_docs' answer. `score` is a distance in [0, 2]: 2 − 2·similarity."""
+
+    page_content: str
+    metadata: dict[str, JsonValue]
+    type: Literal["Document"] = "Document"
+    id: str | None = None
+    score: float = 3.0
+
+
+class UpdateDocs(Body):
+    """Body of POST /knowledge_base/update_docs: index these files again."""
+
+    knowledge_base_name: str
+    file_names: list[str] = Field(min_length=1)
+    chunk_size: int | None = Field(default=None, ge=20, le=4000)
+    chunk_overlap: int | None = Field(default=None, ge=0)
+
+
+class DeleteDocs(Body):
+    """Body of POST /knowledge_base/delete_docs."""
+
+    knowledge_base_name: str
+    file_names: list[str] = Field(min_length=1)
+    delete_content: bool = False
+
+
+class FailedFiles(BaseModel):
+    """`data` of upload, update and delete: file name → sentence. Empty when all went well."""
+
+    failed_files: dict[str, str]
+
+
+class CitationBody(BaseModel):
+    """Ours: one citation, beside 0.2.10's `docs` strings. `url` opens the file at the cited page."""
+
+    number: int
+    knowledge_base: str
+    file_name: str
+    page: int | None = None
+    sheet: str | None = None
+    row: int | None = None
+    last_row: int | None = None
+    heading: list[str] = []
+    excerpt: str
+    similarity: float
+    chunk_id: str
+    url: str
+
+
+class KnowledgeBaseDetails(BaseModel):
+    """Ours: one element of GET /knowledge_base/details."""
+
+    name: str
+    description: str
+    embedding_model: str
+    vector_store: str
+    file_count: int
+    created_at: str
+
+
+class FileDetails(BaseModel):
+    """Ours: one element of GET /knowledge_base/files. `state` is stored, indexed or failed."""
+
+    name: str
+    size_bytes: int
+    state: str
+    version: int
+    chunk_count: int
+    modified_at: str
+    failure: str | None = None
+    failure_code: str | None = None
+    warnings: list[str] = []
+
+
+class ConversationBody(BaseModel):
+    """Ours: a conversation in a list."""
+
+    id: str
+    title: str
+    updated_at: str
+
+
+class TurnBody(BaseModel):
+    """Ours: one question with its answer and citations."""
+
+    id: str
+    chat_type: str
+    question: str
+    answer: str
+    citations: list[CitationBody]
+    created_at: str
+
+
+class ConversationWithTurns(ConversationBody):
+    """Ours: GET /conversations/{id}."""
+
+    turns: list[TurnBody]
+
+
+class OpenConversation(Body):
+    """Ours: body of POST /conversations."""
+
+    owner: str = Field(min_length=16, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")
+    title: str = Field(default="", max_length=200)
+
+
+class ServedModelBody(BaseModel):
+    """Ours: one element of GET /models: a configured model and whether a worker serves it now."""
+
+    name: str
+    task: str
+    engine: str
+    running: bool
+    is_default: bool

@@ -1,0 +1,1 @@
+"""One process that runs engines and serves them on OpenAI's wire."""

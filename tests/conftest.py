@@ -1,0 +1,27 @@
+"""What every test gets: an environment without our settings or proxies, and a folder of its own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+CORPORA = Path(__file__).resolve().parents[2] / "shared" / "corpora"
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):  # noqa: TID251
+        if name.startswith("CHATCHAT_") or name.lower() in {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}:
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("LOGDIR", "")
+
+
+@pytest.fixture
+def corpora() -> Path:
+    """The folder of real documents; the test is skipped, saying so, where it is absent."""
+    if not CORPORA.is_dir():
+        pytest.skip(f"{CORPORA} is absent")
+    return CORPORA
