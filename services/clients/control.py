@@ -7,7 +7,7 @@ from types import TracebackType
 import httpx
 from pydantic import BaseModel, SecretStr
 
-from services.clients.transport import async_client, decode_failure, unreachable
+from services.clients.transport import async_client, decode, decode_failure, unreachable
 from services.wire.control import (
     HeartBeat,
     HeartBeatAnswer,
@@ -24,7 +24,8 @@ _SERVICE = "controller"
 class ControllerClient:
     """Talks to a controller: ours, or a stock FastChat one (which lacks `leases`).
 
-    All methods raise `ServiceUnreachable`, `TookTooLong`, or the failure the controller named.
+    All methods raise `ServiceUnreachable`, `TookTooLong`, the failure the controller named, or `ProviderFailed` for an
+    answer that cannot be read.
     """
 
     def __init__(self, base_url: str, *, timeout_seconds: float = 10.0, token: SecretStr | None = None) -> None:
@@ -49,19 +50,19 @@ class ControllerClient:
 
     async def renew(self, beat: HeartBeat) -> bool:
         """Renew the lease; False when the controller does not know the worker."""
-        return HeartBeatAnswer.model_validate_json(await self._post("/receive_heart_beat", beat)).exist
+        return decode(HeartBeatAnswer, await self._post("/receive_heart_beat", beat), _SERVICE).exist
 
     async def address(self, model: str) -> WorkerAddress:
         """Where the model is served; an empty address when nowhere."""
-        return WorkerAddress.model_validate_json(await self._post("/get_worker_address", ModelQuery(model=model)))
+        return decode(WorkerAddress, await self._post("/get_worker_address", ModelQuery(model=model)), _SERVICE)
 
     async def models(self) -> list[str]:
         """Every model with a live lease."""
-        return ModelNames.model_validate_json(await self._post("/list_models", None)).models
+        return decode(ModelNames, await self._post("/list_models", None), _SERVICE).models
 
     async def leases(self) -> LeaseList:
         """Every live lease."""
-        return LeaseList.model_validate_json(await self._send("GET", "/leases", None))
+        return decode(LeaseList, await self._send("GET", "/leases", None), _SERVICE)
 
     async def _post(self, path: str, message: BaseModel | None) -> bytes:
         return await self._send("POST", path, message)

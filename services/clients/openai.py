@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from types import TracebackType
 
 import httpx
 from pydantic import JsonValue, SecretStr
 
-from services.clients.transport import async_client, decode_failure, failure_in, unreachable
+from services.clients.transport import async_client, decode, decode_failure, failure_in, unreachable
 from services.foundation.errors import ProviderFailed
-from services.foundation.sse import read_events
+from services.foundation.sse import read_events, split_lines
 from services.wire.openai import (
     ChatChunk,
     ChatCompletionRequest,
@@ -62,27 +62,27 @@ class OpenAIClient:
 
     async def models(self) -> ModelList:
         """What is served."""
-        return ModelList.model_validate_json(await self._exchange("GET", "/v1/models", None))
+        return decode(ModelList, await self._exchange("GET", "/v1/models", None), self._service)
 
     async def embed(self, model: str, texts: Sequence[str], *, input_type: str | None = None) -> EmbeddingResponse:
         """One vector a text, in order. `input_type` is "query" or "passage"."""
         request = EmbeddingRequest.model_validate({"model": model, "input": list(texts), "input_type": input_type})
         body = await self._exchange("POST", "/v1/embeddings", request.model_dump(exclude_none=True))
-        return EmbeddingResponse.model_validate_json(body)
+        return decode(EmbeddingResponse, body, self._service)
 
     async def rerank(self, request: RerankRequest) -> RerankResponse:
         """Relevance of each document to the query."""
         body = await self._exchange("POST", "/v1/rerank", request.model_dump(exclude_none=True))
-        return RerankResponse.model_validate_json(body)
+        return decode(RerankResponse, body, self._service)
 
-    async def chat(self, request: ChatCompletionRequest) -> AsyncIterator[ChatChunk]:
+    async def chat(self, request: ChatCompletionRequest) -> AsyncGenerator[ChatChunk, None]:
         """Stream a chat completion. Closing the iterator closes the connection, which stops the engine."""
         payload = {**request.model_dump(exclude_none=True), "stream": True, "stream_options": {"include_usage": True}}
         try:
             async with self._http.stream("POST", "/v1/chat/completions", json=payload) as answer:
                 if answer.is_error:
                     raise decode_failure(await answer.aread(), answer.status_code, self._service)
-                async for text in read_events(answer.aiter_lines()):
+                async for text in read_events(split_lines(answer.aiter_bytes())):
                     if text == "[DONE]":
                         return
                     yield self._chunk(text)
@@ -99,7 +99,7 @@ class OpenAIClient:
             raise failed
         if isinstance(parsed, Mapping) and "error" in parsed:
             raise ProviderFailed(model=self._service, reason=json.dumps(parsed["error"], ensure_ascii=False)[:300])
-        return ChatChunk.model_validate(parsed)
+        return decode(ChatChunk, text.encode(), self._service)
 
     async def _exchange(self, method: str, path: str, payload: Mapping[str, JsonValue] | None) -> bytes:
         try:

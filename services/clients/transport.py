@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import TypeVar
 
 import httpx
-from pydantic import JsonValue, SecretStr
+from pydantic import BaseModel, JsonValue, SecretStr, ValidationError
 
 from services.foundation.errors import ChatchatError, ProviderFailed, ServiceUnreachable, TookTooLong, error_from
 
 CONNECT_SECONDS = 5.0
+M = TypeVar("M", bound=BaseModel)
 
 
 def async_client(base_url: str, *, timeout_seconds: float, key: SecretStr | None = None) -> httpx.AsyncClient:
@@ -47,6 +49,14 @@ def unreachable(service: str, url: str, timeout_seconds: float, failure: httpx.H
     if isinstance(failure, httpx.TimeoutException) and not isinstance(failure, httpx.ConnectTimeout):
         return TookTooLong(service=service, timeout_seconds=timeout_seconds)
     return ServiceUnreachable(service=service, url=url, reason=type(failure).__name__)
+
+
+def decode(message: type[M], body: bytes, service: str) -> M:
+    """Parse a good answer; one that is not the message asked for is a `ProviderFailed`."""
+    try:
+        return message.model_validate_json(body)
+    except ValidationError as failure:
+        raise ProviderFailed(model=service, reason=f"the answer is not a {message.__name__}") from failure
 
 
 def decode_failure(body: bytes, status: int, service: str) -> ChatchatError:

@@ -3,6 +3,7 @@
 ChatchatError               internal                    INTERNAL
 ├── InvalidName             name.invalid                INVALID
 ├── InvalidRequest          request.invalid             INVALID
+├── RequestTooLarge         request.too_large           TOO_LARGE
 ├── InvalidSetting          setting.invalid             INVALID
 ├── Unauthenticated         access.unauthenticated      UNAUTHENTICATED
 ├── Forbidden               access.forbidden            FORBIDDEN
@@ -80,7 +81,7 @@ class ChatchatError(Exception):
     kind: ClassVar[Kind] = Kind.INTERNAL
     sentence: ClassVar[str] = "Something went wrong inside the service: {reason}. See the service's log."
 
-    def __init__(self, **facts: Fact) -> None:
+    def __init__(self, /, **facts: Fact) -> None:
         self.facts: Mapping[str, Fact] = facts
         super().__init__(self.render(self.sentence))
 
@@ -99,6 +100,12 @@ class InvalidRequest(ChatchatError):
     code = "request.invalid"
     kind = Kind.INVALID
     sentence = "The request field {field!r} is not valid: {reason}."
+
+
+class RequestTooLarge(ChatchatError):
+    code = "request.too_large"
+    kind = Kind.TOO_LARGE
+    sentence = "The request is larger than the limit of {limit_bytes} bytes. Send less at a time."
 
 
 class InvalidSetting(ChatchatError):

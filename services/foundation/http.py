@@ -23,10 +23,10 @@ from pydantic import JsonValue
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from services.foundation import VERSION
 from services.foundation.access import AccessCheck
-from services.foundation.errors import ChatchatError, Kind
+from services.foundation.errors import ChatchatError, Kind, RequestTooLarge
 
-VERSION = "0.3.0"
 log = logging.getLogger(__name__)
 
 STATUS: Mapping[Kind, int] = {
@@ -151,6 +151,7 @@ class ServiceOptions:
         lifespan: opens and closes what the service holds.
         access: key check; None lets everyone in (loopback-only services).
         health: asked by /healthz.
+        body_limit_bytes: a larger request body is refused with 413 before it is read whole.
     """
 
     name: str
@@ -158,6 +159,7 @@ class ServiceOptions:
     lifespan: Lifespan | None = None
     access: AccessCheck | None = None
     health: Callable[[], Health] = Health
+    body_limit_bytes: int = 20_000_000
 
 
 def create_service_app(options: ServiceOptions, *, title: str | None = None, description: str = "") -> FastAPI:
@@ -174,7 +176,9 @@ def create_service_app(options: ServiceOptions, *, title: str | None = None, des
     @app.exception_handler(Exception)
     async def _unknown(request: Request, error: Exception) -> JSONResponse:
         log.error("%s %s failed [%s]", request.method, request.scope["path"], request_id_of(request), exc_info=error)
-        return options.dialect(ChatchatError(reason=type(error).__name__), request)
+        answer = options.dialect(ChatchatError(reason=type(error).__name__), request)
+        answer.headers["x-request-id"] = request_id_of(request)  # Starlette answers this one outside of `_Outermost`
+        return answer
 
     @app.get("/healthz", include_in_schema=False)
     async def _healthz() -> JSONResponse:
@@ -186,10 +190,11 @@ def create_service_app(options: ServiceOptions, *, title: str | None = None, des
 
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_LENGTH = re.compile(r"[0-9]{1,20}")
 
 
 class _Outermost:
-    """Request id in and out, and the access check before anything else sees the request."""
+    """Request id in and out, the access check, and the body limit, before anything else sees the request."""
 
     def __init__(self, app: ASGIApp, options: ServiceOptions) -> None:
         self._app = app
@@ -209,14 +214,34 @@ class _Outermost:
                 message["headers"] = [*message.get("headers", []), (b"x-request-id", request_id.encode())]
             await send(message)
 
+        try:
+            self._admit(scope["path"], headers)
+        except ChatchatError as refused:
+            response = self._options.dialect(refused, Request(scope))
+            await response(scope, receive, send_with_id)
+            return
+        await self._app(scope, self._bounded(receive), send_with_id)
+
+    def _admit(self, path: str, headers: Mapping[str, str]) -> None:
         if self._options.access is not None:
-            try:
-                self._options.access.check(scope["path"], headers)
-            except ChatchatError as refused:
-                response = self._options.dialect(refused, Request(scope))
-                await response(scope, receive, send_with_id)
-                return
-        await self._app(scope, receive, send_with_id)
+            self._options.access.check(path, headers)
+        declared = headers.get("content-length", "")
+        if _LENGTH.fullmatch(declared) and int(declared) > self._options.body_limit_bytes:
+            raise RequestTooLarge(limit_bytes=self._options.body_limit_bytes)
+
+    def _bounded(self, receive: Receive) -> Receive:
+        """Count what comes in: a chunked body declares no length."""
+        left = self._options.body_limit_bytes
+
+        async def counted() -> Message:
+            nonlocal left
+            message = await receive()
+            left -= len(message.get("body", b""))
+            if left < 0:
+                raise HTTPException(413, RequestTooLarge(limit_bytes=self._options.body_limit_bytes).args[0])
+            return message
+
+        return counted
 
 
 def use_openai_errors(app: FastAPI) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import time
 
@@ -19,6 +20,15 @@ _QUIET = (
     "watchdog",
 )
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+class _OneLine(logging.Formatter):
+    """Escapes control characters of the message, so that no path or name can forge a line. A trace follows as it is."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name logging calls
+        return _CONTROL.sub(lambda found: repr(found[0])[1:-1], super().formatMessage(record))
+
 
 def configure(service: str, level: str = "INFO") -> None:
     """Send every log record of this process to stderr as one line, times in UTC.
@@ -27,7 +37,7 @@ def configure(service: str, level: str = "INFO") -> None:
         service: the process's name, in every line.
         level: DEBUG, INFO, WARNING or ERROR.
     """
-    formatter = logging.Formatter(_FORMAT.format(service=service), datefmt="%Y-%m-%dT%H:%M:%S")
+    formatter = _OneLine(_FORMAT.format(service=service), datefmt="%Y-%m-%dT%H:%M:%S")
     formatter.converter = time.gmtime
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)

@@ -21,7 +21,7 @@ def join_inside(root: Path, *parts: str) -> Path:
     base = root.resolve()
     try:
         joined = base.joinpath(*parts).resolve()
-    except (OSError, ValueError) as failure:
+    except (OSError, ValueError, RuntimeError) as failure:  # RuntimeError: a circle of links
         raise InvalidName(what="The path", name="/".join(parts), reason="it cannot be a path") from failure
     if joined == base or not joined.is_relative_to(base):
         raise InvalidName(what="The path", name="/".join(parts), reason="it leads outside its folder")

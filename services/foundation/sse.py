@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import TypeVar
 
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
@@ -15,6 +17,18 @@ from services.foundation.errors import ChatchatError
 log = logging.getLogger(__name__)
 PING_SECONDS = 15
 _HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+T = TypeVar("T")
+
+
+@asynccontextmanager
+async def closing(events: AsyncIterator[T]) -> AsyncIterator[AsyncIterator[T]]:
+    """Close `events` when the block ends, however it ends. A generator left to the garbage collector closes late."""
+    try:
+        yield events
+    finally:
+        close = getattr(events, "aclose", None)
+        if close is not None:
+            await close()
 
 
 def event_response(
@@ -36,20 +50,33 @@ def event_response(
 
     async def guarded() -> AsyncIterator[ServerSentEvent]:
         try:
-            async for text in events:
-                yield ServerSentEvent(data=text, sep=separator)
+            async with closing(events):
+                async for text in events:
+                    yield ServerSentEvent(data=text, sep=separator)
         except ChatchatError as error:
             log.warning("stream ended by: %s", error)
             yield ServerSentEvent(data=failure(error), sep=separator)
         except Exception as error:
             log.exception("stream failed")
             yield ServerSentEvent(data=failure(ChatchatError(reason=type(error).__name__)), sep=separator)
-        finally:
-            close = getattr(events, "aclose", None)
-            if close is not None:
-                await close()
 
     return EventSourceResponse(guarded(), headers=_HEADERS, ping=PING_SECONDS, sep=separator)
+
+
+async def split_lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
+    """The lines of an event stream, without their ends.
+
+    Only CR, LF and CR LF end a line. `httpx.Response.aiter_lines` also ends one at U+2028, U+0085 and others, which
+    stand unescaped inside JSON and would cut an event in two.
+    """
+    rest = b""
+    async for chunk in chunks:
+        lines = (rest + chunk).splitlines(keepends=True)  # of bytes: CR, LF and CR LF only
+        rest = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
+        for line in lines:
+            yield line.decode("utf-8", "replace").rstrip("\r\n")
+    for line in rest.splitlines():
+        yield line.decode("utf-8", "replace")
 
 
 async def read_events(lines: AsyncIterator[str]) -> AsyncIterator[str]:

@@ -84,7 +84,7 @@ class SearchRequest(Body):
     query: str = Field(default="", description="用户输入", examples=["你好"])
     knowledge_base_name: str = Field(description="知识库名称", examples=["samples"])
     top_k: int = Field(default=3, ge=1, le=100, description="匹配向量数")
-    score_threshold: float = Field(default=1.0, ge=0, le=1, description="知识库匹配相关度阈值")
+    score_threshold: float = Field(default=1.0, ge=0, le=2, description="知识库匹配相关度阈值")
     file_name: str = Field(default="", description="文件名称")
 
 

@@ -53,10 +53,14 @@ class ModelQuery(_Message):
 
 
 class WorkerAddress(_Message):
-    """Answer of POST /get_worker_address; an empty address when nothing serves the model. `dialect` is ours."""
+    """Answer of POST /get_worker_address; an empty address when nothing serves the model.
+
+    `dialect` and `replicas` (how many workers serve the model) are ours.
+    """
 
     address: str
     dialect: str = "fastchat"
+    replicas: int | None = None
 
 
 class ModelNames(_Message):

@@ -40,9 +40,13 @@ class KnowledgeBase:
 
 
 class FileState(enum.StrEnum):
-    """Where a file stands. Readers of an older version keep finding it until the new one is INDEXED."""
+    """Where a file stands. Readers of an older version keep finding it until the new one is INDEXED.
+
+    STORED: kept, and not asked to be indexed. PENDING: to be indexed; taken up again after a crash.
+    """
 
     STORED = "stored"
+    PENDING = "pending"
     INDEXED = "indexed"
     FAILED = "failed"
 

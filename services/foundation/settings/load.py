@@ -14,12 +14,13 @@ from typing import Any, NoReturn
 
 import yaml
 from pydantic import ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from services.foundation.settings.tree import Settings
 
 ROOT = Path(__file__).resolve().parents[3]
 _PREFIX = "CHATCHAT_"
+_SECRET = {"access_keys", "worker_token", "options", "database_url"}
 
 
 class BadSettings(Exception):
@@ -72,6 +73,11 @@ def config_dir() -> Path:
     return Path(named) if named else ROOT / "configs"
 
 
+def environment_names() -> set[str]:
+    """The settings named in the environment, upper case, without the prefix."""
+    return {name.upper().removeprefix(_PREFIX) for name in os.environ if name.upper().startswith(_PREFIX)}  # noqa: TID251
+
+
 def read_settings(folder: Path | None = None, **overrides: Any) -> Settings:
     """Read the whole tree and validate it.
 
@@ -104,17 +110,26 @@ def read_settings(folder: Path | None = None, **overrides: Any) -> Settings:
         read = _Reader(**overrides)
     except ValidationError as failure:
         raise BadSettings([_sentence(problem, where) for problem in failure.errors()]) from failure
+    except SettingsError as failure:
+        raise BadSettings([f"the environment: {failure}; a list or a branch is written as JSON"]) from failure
     return Settings.model_validate(read.model_dump())
 
 
 def _sentence(problem: Any, folder: Path) -> str:
     path = ".".join(str(part) for part in problem["loc"])
     branch = str(problem["loc"][0]) if problem["loc"] else ""
-    given = "" if problem["type"] in {"missing", "extra_forbidden"} else f" (given: {problem.get('input')!r})"
+    given = f" (given: {problem['input']!r})" if _may_be_shown(problem) else ""
     source = (
         f"{folder / branch}.yaml or the environment variable {_PREFIX}{'__'.join(map(str, problem['loc'])).upper()}"
     )
     return f"{path}: {problem['msg']}{given}; see {source}"
+
+
+def _may_be_shown(problem: Any) -> bool:
+    """Only a single value, and none that may hold a key or a password."""
+    if problem["type"] in {"missing", "extra_forbidden"} or not _SECRET.isdisjoint(problem["loc"]):
+        return False
+    return isinstance(problem["input"], str | int | float)
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
+SECRET_CHARS = 12
+
 
 class Node(BaseModel):
     """A branch of the tree: frozen, unknown keys rejected."""
@@ -33,7 +35,8 @@ class Endpoint(Node):
         """The reachable base URL, without a trailing slash."""
         if self.public_url:
             return self.public_url.rstrip("/")
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)  # noqa: S104 - compared, not bound
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - compared, not bound
+        host = f"[{host}]" if ":" in host else host
         return f"http://{host}:{self.port}"
 
 
@@ -77,6 +80,15 @@ class Server(Node):
     )
     data_dir: Path = Field(default=Path("knowledge_base"), description="Knowledge bases and the metadata database.")
     logging: Logging = Field(default=Logging(), description="Logs.")
+
+    @model_validator(mode="after")
+    def _secrets_are_long(self) -> Server:
+        """A short or empty key would be guessed, or let everyone in."""
+        token = () if self.worker_token is None else (self.worker_token,)
+        for field, secrets in (("access_keys", self.access_keys), ("worker_token", token)):
+            if any(len(secret.get_secret_value()) < SECRET_CHARS for secret in secrets):
+                raise ValueError(f"{field}: a secret must have at least {SECRET_CHARS} characters")
+        return self
 
 
 class ServedModel(Node):
