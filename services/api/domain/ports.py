@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from pathlib import Path
 from typing import ClassVar, Protocol
 
 from services.api.domain.answering import ChatEvent, Finished, ModelRequest, Question, Token
@@ -202,17 +201,9 @@ class UnitOfWork(Protocol):
 
 
 class Storage(Protocol):
-    """Opens units of work. `start` brings the tables up to date; `clear` drops and creates them again.
-
-    `import_rows` copies, table by table, the rows of another SQLite database that have the columns of ours; StoreFailed
-    when the file is no database of ours.
-    """
+    """Opens units of work. `start` brings the tables up to date."""
 
     def begin(self) -> AbstractAsyncContextManager[UnitOfWork]: ...
-
-    async def clear(self) -> None: ...
-
-    async def import_rows(self, file: Path) -> None: ...
 
     async def start(self) -> None: ...
 

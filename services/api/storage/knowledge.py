@@ -1,0 +1,245 @@
+"""The repositories of knowledge bases, their files and their chunks."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.api.domain.knowledge import (
+    Chunk,
+    ChunkId,
+    FileFailure,
+    FileId,
+    FileState,
+    KnowledgeBase,
+    KnowledgeBaseId,
+    KnowledgeFile,
+    Place,
+)
+from services.api.domain.names import FileName, KnowledgeBaseName
+from services.api.storage.failures import STORE, conflicts
+from services.api.storage.tables import ChunkRecord, KnowledgeBaseRecord, KnowledgeFileRecord, PlaceFields
+from services.foundation.errors import (
+    FileExists,
+    FileNotInBase,
+    KnowledgeBaseExists,
+    KnowledgeBaseNotFound,
+    StoreFailed,
+)
+
+_IDS_PER_STATEMENT = 500  # SQLite's limit of variables was 999 until 3.32
+_ROWS_PER_STATEMENT = 1000
+
+
+class SqlKnowledgeBases:
+    """The knowledge-base records."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def add(self, base: KnowledgeBase) -> None:
+        with _name_conflicts(base):
+            await self._session.execute(insert(KnowledgeBaseRecord).values(_base_values(base)))
+
+    async def get(self, name: KnowledgeBaseName) -> KnowledgeBase:
+        row = await self._session.scalar(select(KnowledgeBaseRecord).where(KnowledgeBaseRecord.key == name.key))
+        if row is None:
+            raise KnowledgeBaseNotFound(name=name.value)
+        return _base(row)
+
+    async def all(self) -> list[KnowledgeBase]:
+        found = await self._session.scalars(select(KnowledgeBaseRecord).order_by(KnowledgeBaseRecord.key))
+        return [_base(row) for row in found]
+
+    async def update(self, base: KnowledgeBase) -> None:
+        change = update(KnowledgeBaseRecord).where(KnowledgeBaseRecord.id == base.id).values(_base_values(base))
+        with _name_conflicts(base):
+            changed = await self._session.scalar(change.returning(KnowledgeBaseRecord.id))
+        if changed is None:
+            raise KnowledgeBaseNotFound(name=base.name.value)
+
+    async def remove(self, base: KnowledgeBaseId) -> None:
+        await self._session.execute(delete(KnowledgeBaseRecord).where(KnowledgeBaseRecord.id == base))
+
+
+class SqlKnowledgeFiles:
+    """The file records of a base."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def save(self, file: KnowledgeFile) -> None:
+        values = _file_values(file)
+        taken, absent = FileExists(file=file.name.value), KnowledgeBaseNotFound(name=file.knowledge_base_id)
+        with conflicts(taken=taken, absent=absent):
+            change = update(KnowledgeFileRecord).where(KnowledgeFileRecord.id == file.id).values(values)
+            changed = await self._session.scalar(change.returning(KnowledgeFileRecord.id))
+            if changed is None:
+                await self._session.execute(insert(KnowledgeFileRecord).values(values))
+
+    async def find(self, base: KnowledgeBaseId, name: FileName) -> KnowledgeFile | None:
+        wanted = select(KnowledgeFileRecord).where(
+            KnowledgeFileRecord.knowledge_base_id == base, KnowledgeFileRecord.name == name.value
+        )
+        row = await self._session.scalar(wanted)
+        return None if row is None else _file(row)
+
+    async def of_base(self, base: KnowledgeBaseId) -> list[KnowledgeFile]:
+        wanted = (
+            select(KnowledgeFileRecord)
+            .where(KnowledgeFileRecord.knowledge_base_id == base)
+            .order_by(KnowledgeFileRecord.name)
+        )
+        return [_file(row) for row in await self._session.scalars(wanted)]
+
+    async def remove(self, file: FileId) -> None:
+        await self._session.execute(delete(KnowledgeFileRecord).where(KnowledgeFileRecord.id == file))
+
+    async def counts(self) -> Mapping[KnowledgeBaseId, int]:
+        owner = KnowledgeFileRecord.knowledge_base_id
+        found = await self._session.execute(select(owner, func.count()).group_by(owner))
+        return {KnowledgeBaseId(base): count for base, count in found}
+
+
+class SqlChunks:
+    """The chunks' text."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def replace(self, file: KnowledgeFile, chunks: Sequence[Chunk]) -> None:
+        await self._session.execute(delete(ChunkRecord).where(ChunkRecord.file_id == file.id))
+        taken = StoreFailed(store=STORE, reason="two chunks have one id")
+        absent = FileNotInBase(knowledge_base=file.knowledge_base_id, file=file.name.value)
+        for at in range(0, len(chunks), _ROWS_PER_STATEMENT):
+            values = [_chunk_values(chunk) for chunk in chunks[at : at + _ROWS_PER_STATEMENT]]
+            with conflicts(taken=taken, absent=absent):
+                await self._session.execute(insert(ChunkRecord), values)
+
+    async def fetch(self, base: KnowledgeBaseId, ids: Sequence[ChunkId]) -> list[Chunk]:
+        """The chunks of these ids, in their order; ids the base does not hold are left out."""
+        found: dict[ChunkId, Chunk] = {}
+        for at in range(0, len(ids), _IDS_PER_STATEMENT):
+            wanted = _CHUNKS.where(
+                ChunkRecord.knowledge_base_id == base, ChunkRecord.id.in_(ids[at : at + _IDS_PER_STATEMENT])
+            )
+            rows = await self._session.execute(wanted)
+            found |= {ChunkId(row.id): _chunk(row, name) for row, name in rows}
+        return [found[id_] for id_ in dict.fromkeys(ids) if id_ in found]
+
+    async def ids_of_file(self, file: FileId) -> list[ChunkId]:
+        wanted = select(ChunkRecord.id).where(ChunkRecord.file_id == file).order_by(ChunkRecord.position)
+        return [ChunkId(id_) for id_ in await self._session.scalars(wanted)]
+
+    async def ids_of_base(self, base: KnowledgeBaseId) -> set[ChunkId]:
+        wanted = select(ChunkRecord.id).where(ChunkRecord.knowledge_base_id == base)
+        return {ChunkId(id_) for id_ in await self._session.scalars(wanted)}
+
+    async def of_file(self, file: FileId) -> list[Chunk]:
+        wanted = _CHUNKS.where(ChunkRecord.file_id == file).order_by(ChunkRecord.position)
+        return [_chunk(row, name) for row, name in await self._session.execute(wanted)]
+
+
+_CHUNKS = select(ChunkRecord, KnowledgeFileRecord.name).join(
+    KnowledgeFileRecord, ChunkRecord.file_id == KnowledgeFileRecord.id
+)
+
+
+def _name_conflicts(base: KnowledgeBase) -> AbstractContextManager[None]:
+    return conflicts(
+        taken=KnowledgeBaseExists(name=base.name.value), absent=KnowledgeBaseNotFound(name=base.name.value)
+    )
+
+
+def _base_values(base: KnowledgeBase) -> dict[str, object]:
+    return {
+        "id": base.id,
+        "key": base.name.key,
+        "name": base.name.value,
+        "description": base.description,
+        "embedding_model": base.embedding_model,
+        "vector_store": base.vector_store,
+        "created_at": base.created_at,
+        "dimensions": base.dimensions,
+    }
+
+
+def _base(row: KnowledgeBaseRecord) -> KnowledgeBase:
+    return KnowledgeBase(
+        id=KnowledgeBaseId(row.id),
+        name=KnowledgeBaseName(row.name),
+        description=row.description,
+        embedding_model=row.embedding_model,
+        vector_store=row.vector_store,
+        created_at=row.created_at,
+        dimensions=row.dimensions,
+    )
+
+
+def _file_values(file: KnowledgeFile) -> dict[str, object]:
+    failure = None if file.failure is None else {"code": file.failure.code, "facts": dict(file.failure.facts)}
+    plain = {field.name: getattr(file, field.name) for field in dataclasses.fields(file)}
+    return plain | {
+        "name": file.name.value,
+        "state": file.state.value,
+        "failure": failure,
+        "warnings": list(file.warnings),
+    }
+
+
+def _file(row: KnowledgeFileRecord) -> KnowledgeFile:
+    return KnowledgeFile(
+        id=FileId(row.id),
+        knowledge_base_id=KnowledgeBaseId(row.knowledge_base_id),
+        name=FileName(row.name),
+        size_bytes=row.size_bytes,
+        sha256=row.sha256,
+        version=row.version,
+        state=FileState(row.state),
+        created_at=row.created_at,
+        modified_at=row.modified_at,
+        chunk_count=row.chunk_count,
+        failure=None if row.failure is None else FileFailure(**row.failure),
+        warnings=tuple(row.warnings),
+        loader=row.loader,
+        splitter=row.splitter,
+    )
+
+
+def _chunk_values(chunk: Chunk) -> dict[str, object]:
+    return {
+        "id": chunk.id,
+        "knowledge_base_id": chunk.knowledge_base_id,
+        "file_id": chunk.file_id,
+        "version": chunk.version,
+        "position": chunk.position,
+        "text": chunk.text,
+        "place": {field: value for field, value in dataclasses.asdict(chunk.place).items() if value not in (None, ())},
+    }
+
+
+def _chunk(row: ChunkRecord, file_name: str) -> Chunk:
+    return Chunk(
+        id=ChunkId(row.id),
+        knowledge_base_id=KnowledgeBaseId(row.knowledge_base_id),
+        file_id=FileId(row.file_id),
+        file_name=FileName(file_name),
+        version=row.version,
+        position=row.position,
+        text=row.text,
+        place=_place(row.place),
+    )
+
+
+def _place(fields: PlaceFields) -> Place:
+    return Place(
+        page=fields.get("page"),
+        sheet=fields.get("sheet"),
+        row=fields.get("row"),
+        last_row=fields.get("last_row"),
+        heading=tuple(fields.get("heading", ())),
+    )

@@ -1,0 +1,148 @@
+"""The tables of the metadata database. A change here needs a revision under `migrations/versions`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import ClassVar, TypedDict
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class FailureFields(TypedDict):
+    """A FileFailure as it is kept."""
+
+    code: str
+    facts: dict[str, str | int | float | bool | None]
+
+
+class PlaceFields(TypedDict, total=False):
+    """A Place as it is kept, without what it does not have."""
+
+    page: int
+    sheet: str
+    row: int
+    last_row: int
+    heading: list[str]
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Aware datetimes in and out, always UTC: SQLite forgets the zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time without a zone cannot be stored")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Record(DeclarativeBase):
+    """What all tables share: constraints have names, so that a later revision can change them."""
+
+    metadata: ClassVar[MetaData] = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: ClassVar = {str: Text(), datetime: UtcDateTime(), list[str]: JSON()}
+
+
+class KnowledgeBaseRecord(Record):
+    """`key` is the name as it is compared."""
+
+    __tablename__ = "knowledge_bases"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    key: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str]
+    description: Mapped[str]
+    embedding_model: Mapped[str]
+    vector_store: Mapped[str]
+    created_at: Mapped[datetime]
+    dimensions: Mapped[int | None]
+
+
+class KnowledgeFileRecord(Record):
+    """One file of one base."""
+
+    __tablename__ = "knowledge_files"
+    __table_args__ = (UniqueConstraint("knowledge_base_id", "name"),)
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    knowledge_base_id: Mapped[str] = mapped_column(ForeignKey("knowledge_bases.id", ondelete="CASCADE"))
+    name: Mapped[str]
+    size_bytes: Mapped[int] = mapped_column(BigInteger())
+    sha256: Mapped[str] = mapped_column(String(64))
+    version: Mapped[int]
+    state: Mapped[str]
+    created_at: Mapped[datetime]
+    modified_at: Mapped[datetime]
+    chunk_count: Mapped[int]
+    failure: Mapped[FailureFields | None] = mapped_column(JSON(none_as_null=True))
+    warnings: Mapped[list[str]]
+    loader: Mapped[str]
+    splitter: Mapped[str]
+
+
+class ChunkRecord(Record):
+    """One chunk: the text both indexes can be rebuilt from."""
+
+    __tablename__ = "chunks"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    knowledge_base_id: Mapped[str] = mapped_column(ForeignKey("knowledge_bases.id", ondelete="CASCADE"), index=True)
+    file_id: Mapped[str] = mapped_column(ForeignKey("knowledge_files.id", ondelete="CASCADE"), index=True)
+    version: Mapped[int]
+    position: Mapped[int]
+    text: Mapped[str]
+    place: Mapped[PlaceFields] = mapped_column(JSON())
+
+
+class ConversationRecord(Record):
+    """One thread of one owner."""
+
+    __tablename__ = "conversations"
+
+    id: Mapped[str] = mapped_column(Text(), primary_key=True)
+    owner: Mapped[str] = mapped_column(index=True)
+    title: Mapped[str]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
+class TurnRecord(Record):
+    """One question with its answer. `sequence` keeps the order of turns that share a time."""
+
+    __tablename__ = "turns"
+
+    sequence: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    id: Mapped[str] = mapped_column(unique=True)
+    conversation_id: Mapped[str | None] = mapped_column(ForeignKey("conversations.id", ondelete="CASCADE"), index=True)
+    chat_type: Mapped[str]
+    question: Mapped[str]
+    answer: Mapped[str]
+    citations: Mapped[str]
+    created_at: Mapped[datetime]

@@ -1,0 +1,24 @@
+"""The storage contract, run against SQLite and against the fake."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.api.storage.database import SqlStorage
+from tests.contract.storage import StorageContract
+from tests.fakes.storage import MemoryStorage
+
+
+class TestSqlite(StorageContract):
+    @pytest.fixture
+    async def storage(self, tmp_path):
+        opened = SqlStorage(f"sqlite+aiosqlite:///{tmp_path / 'info.db'}")
+        await opened.start()
+        yield opened
+        await opened.stop()
+
+
+class TestMemory(StorageContract):
+    @pytest.fixture
+    async def storage(self):
+        return MemoryStorage()
