@@ -1,0 +1,266 @@
+"""Keyword search in SQLite FTS5. One pair of tables per knowledge base, so that rarity is counted per base."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import math
+import re
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from services.api.domain.knowledge import Chunk, ChunkId, KnowledgeBaseId, Match
+from services.api.knowledge.text_index.tokens import Tokenizer, Tokens
+from services.foundation.errors import InvalidSetting, StoreFailed
+
+R = TypeVar("R")
+
+_GENERATED_ID = re.compile(r"[0-9a-f]{32}")
+_QUERY_TOKENS = 64
+_VARIABLES = 500
+# SQLite has one writer: a file of many chunks lets others write in between.
+_CHUNKS_PER_TRANSACTION = 500
+# A new way of cutting text gets a new scheme: its tables begin empty and are filled from the metadata database.
+_SCHEME = "keyword_1"
+
+
+class _Row(NamedTuple):
+    chunk: ChunkId
+    words: str
+    bigrams: str
+
+
+class _Lane:
+    """One connection and the one thread that uses it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._executor: ThreadPoolExecutor | None = None
+        self._connection: sqlite3.Connection | None = None
+
+    async def open(self) -> None:
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="keyword-index")
+        await self.run(self._connect)
+
+    def _connect(self, _: sqlite3.Connection | None) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._connection = sqlite3.connect(self._path, isolation_level=None, timeout=30)
+        self._connection.execute("PRAGMA journal_mode=WAL")
+        # What WAL and NORMAL may lose in a power cut is rebuilt from the metadata database.
+        self._connection.execute("PRAGMA synchronous=NORMAL")
+
+    async def run(self, work: Callable[[sqlite3.Connection], R]) -> R:
+        if self._executor is None:
+            raise StoreFailed(store="keyword index", reason="it has not been started")
+        return await asyncio.get_running_loop().run_in_executor(self._executor, self._guarded, work)
+
+    def _guarded(self, work: Callable[[sqlite3.Connection], R]) -> R:
+        try:
+            return work(self._connection)  # type: ignore[arg-type]
+        except (sqlite3.Error, OSError) as failure:
+            raise StoreFailed(store="keyword index", reason=str(failure)) from failure
+
+    async def close(self) -> None:
+        if self._executor is None:
+            return
+        if self._connection is not None:
+            await self.run(sqlite3.Connection.close)
+        self._executor.shutdown()
+        self._executor, self._connection = None, None
+
+
+class SqliteFtsIndex:
+    """A TextIndex beside the metadata database, in the same file.
+
+    It makes its own tables: they hold nothing that cannot be rebuilt. Do not call it inside a unit of work that has
+    written: SQLite has one writer, and each would wait for the other.
+    """
+
+    def __init__(
+        self, path: Path, tokenizer: Tokenizer | None = None, *, options: Mapping[str, object] | None = None
+    ) -> None:
+        if options:
+            raise InvalidSetting(setting="knowledge.text_index.options", reason="sqlite_fts has no options")
+        self._writer = _Lane(path)
+        self._reader = _Lane(path)
+        self._tokenizer = tokenizer or Tokenizer()
+
+    async def start(self) -> None:
+        await self._writer.open()
+        await self._writer.run(_prepare)
+        await self._reader.open()
+        await asyncio.to_thread(self._tokenizer.load)
+
+    async def stop(self) -> None:
+        await self._reader.close()
+        await self._writer.close()
+
+    async def upsert(self, chunks: Sequence[Chunk]) -> None:
+        for at in range(0, len(chunks), _CHUNKS_PER_TRANSACTION):
+            part = chunks[at : at + _CHUNKS_PER_TRANSACTION]
+            await self._writer.run(functools.partial(self._upsert, chunks=part))
+
+    async def remove(self, base: KnowledgeBaseId, ids: Sequence[ChunkId]) -> None:
+        def write(connection: sqlite3.Connection) -> None:
+            with _transaction(connection):
+                _delete(connection, base, ids)
+
+        await self._writer.run(write)
+
+    async def search(self, base: KnowledgeBaseId, text: str, *, limit: int) -> list[Match]:
+        return await self._reader.run(lambda connection: self._search(connection, base, text, limit))
+
+    async def ids(self, base: KnowledgeBaseId) -> set[ChunkId]:
+        def read(connection: sqlite3.Connection) -> set[ChunkId]:
+            return {ChunkId(chunk) for (chunk,) in connection.execute(_IDS, (base,))}
+
+        return await self._reader.run(read)
+
+    async def drop(self, base: KnowledgeBaseId) -> None:
+        def write(connection: sqlite3.Connection) -> None:
+            with _transaction(connection):
+                connection.execute(f"DROP TABLE IF EXISTS {_vocabulary(base)}")
+                connection.execute(f"DROP TABLE IF EXISTS {_table(base)}")
+                connection.execute(_FORGET, (base,))
+
+        await self._writer.run(write)
+
+    def _upsert(self, connection: sqlite3.Connection, chunks: Sequence[Chunk]) -> None:
+        # Cut before the transaction begins: whoever waits to write waits for SQLite only.
+        cut = [(chunk, self._tokenizer.of_text(_searchable(chunk))) for chunk in chunks]
+        cut.sort(key=lambda pair: pair[0].knowledge_base_id)
+        with _transaction(connection):
+            for base, rows in groupby(cut, key=lambda pair: pair[0].knowledge_base_id):
+                _insert(connection, base, rows)
+
+    def _search(self, connection: sqlite3.Connection, base: KnowledgeBaseId, text: str, limit: int) -> list[Match]:
+        asked = self._tokenizer.of_query(text)
+        ((size,),) = connection.execute(_COUNT, (base,))
+        if not size or limit < 1 or not (asked.words or asked.bigrams):
+            return []
+        found = [_Row(*row) for row in connection.execute(_find(base), (_match(asked), limit))]
+        weights = _rarity(connection, base, asked.words or asked.bigrams, size)
+        return [Match(row.chunk, _coverage(row, weights)) for row in found]
+
+
+_ROWS = f"{_SCHEME}_rows"
+_IDS = f"SELECT chunk FROM {_ROWS} WHERE base = ?"  # noqa: S608 - constants
+_COUNT = f"SELECT count(*) FROM {_ROWS} WHERE base = ?"  # noqa: S608
+_FORGET = f"DELETE FROM {_ROWS} WHERE base = ?"  # noqa: S608
+
+
+def _table(base: KnowledgeBaseId) -> str:
+    """The base's FTS table. Only a generated id becomes part of a statement."""
+    if not _GENERATED_ID.fullmatch(base):
+        raise StoreFailed(store="keyword index", reason="the knowledge base's id is not a generated one")
+    return f"{_SCHEME}_{base}"
+
+
+def _vocabulary(base: KnowledgeBaseId) -> str:
+    return f"{_table(base)}_vocabulary"
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    connection.execute(
+        f"CREATE TABLE IF NOT EXISTS {_ROWS} (row INTEGER PRIMARY KEY, base TEXT NOT NULL, chunk TEXT NOT NULL, "
+        "UNIQUE (base, chunk))"
+    )
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def _searchable(chunk: Chunk) -> str:
+    """The indexed text under the file's name: people ask for a file by what it is called."""
+    return f"{chunk.file_name.value.removesuffix(chunk.file_name.extension)}\n{chunk.indexed_text}"
+
+
+def _insert(connection: sqlite3.Connection, base: KnowledgeBaseId, rows: Iterable[tuple[Chunk, Tokens]]) -> None:
+    newest = {chunk.id: tokens for chunk, tokens in rows}
+    table = _table(base)
+    connection.execute(
+        f"CREATE VIRTUAL TABLE IF NOT EXISTS {table} USING fts5(words, bigrams, "
+        "tokenize=\"ascii tokenchars '-./_+#&@:'\")"
+    )
+    connection.execute(f"CREATE VIRTUAL TABLE IF NOT EXISTS {_vocabulary(base)} USING fts5vocab({table}, col)")
+    _delete(connection, base, list(newest))
+    for id_, tokens in newest.items():
+        row = connection.execute(f"INSERT INTO {_ROWS} (base, chunk) VALUES (?, ?)", (base, id_)).lastrowid  # noqa: S608
+        connection.execute(
+            f"INSERT INTO {table} (rowid, words, bigrams) VALUES (?, ?, ?)",  # noqa: S608
+            (row, " ".join(tokens.words), " ".join(tokens.bigrams)),
+        )
+
+
+def _delete(connection: sqlite3.Connection, base: KnowledgeBaseId, ids: Sequence[ChunkId]) -> None:
+    for at in range(0, len(ids), _VARIABLES):
+        part = ids[at : at + _VARIABLES]
+        marks = ", ".join("?" * len(part))
+        select = f"SELECT row FROM {_ROWS} WHERE base = ? AND chunk IN ({marks})"  # noqa: S608
+        rows = connection.execute(select, (base, *part)).fetchall()
+        if rows:
+            connection.executemany(f"DELETE FROM {_table(base)} WHERE rowid = ?", rows)  # noqa: S608
+            connection.executemany(f"DELETE FROM {_ROWS} WHERE row = ?", rows)  # noqa: S608
+
+
+def _find(base: KnowledgeBaseId) -> str:
+    table = _table(base)
+    return (
+        f"SELECT {_ROWS}.chunk, {table}.words, {table}.bigrams FROM {table} "  # noqa: S608
+        f"JOIN {_ROWS} ON {_ROWS}.row = {table}.rowid WHERE {table} MATCH ? ORDER BY rank LIMIT ?"
+    )
+
+
+def _match(asked: Tokens) -> str:
+    """FTS5's query: any of the words or any of the bigrams. Their BM25 adds up, which beat fusing two ranked lists."""
+    words = [f"words : {_quoted(word)}" for word in asked.words[:_QUERY_TOKENS]]
+    bigrams = [f"bigrams : {_quoted(bigram)}{_ending(bigram)}" for bigram in asked.bigrams[:_QUERY_TOKENS]]
+    return " OR ".join(words + bigrams)
+
+
+def _ending(bigram: str) -> str:
+    """A single Chinese character asks for every bigram that begins with it."""
+    return "*" if len(bigram) == 1 and not bigram.isascii() else ""
+
+
+def _quoted(token: str) -> str:
+    return '"' + token.replace('"', '""') + '"'
+
+
+def _rarity(connection: sqlite3.Connection, base: KnowledgeBaseId, words: Sequence[str], size: int) -> dict[str, float]:
+    """Each word's inverse document frequency in the base; a word the base does not hold weighs most."""
+    select = f"SELECT max(doc) FROM {_vocabulary(base)} WHERE term = ?"  # noqa: S608
+    weights: dict[str, float] = {}
+    for word in words[:_QUERY_TOKENS]:
+        ((holding,),) = connection.execute(select, (word,))
+        holding = holding or 0
+        weights[word] = math.log(1 + (size - holding + 0.5) / (holding + 0.5))
+    return weights
+
+
+def _coverage(row: _Row, weights: dict[str, float]) -> float:
+    words, bigrams = set(row.words.split()), set(row.bigrams.split())
+    held = sum(weight for word, weight in weights.items() if word in words or _is_spelt(word, bigrams))
+    return min(1.0, held / sum(weights.values()))
+
+
+def _is_spelt(word: str, bigrams: set[str]) -> bool:
+    """Whether a word that jieba cut differently in the chunk stands there all the same."""
+    if word.isascii():
+        return False
+    if len(word) == 1:
+        return any(bigram.startswith(word) for bigram in bigrams)
+    return all(word[at : at + 2] in bigrams for at in range(len(word) - 1))

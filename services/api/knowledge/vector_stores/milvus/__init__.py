@@ -1,0 +1,1 @@
+"""Milvus: Lite in this process by default, a server or cluster by URI."""

@@ -1,0 +1,34 @@
+"""The text index contract, run against every variant on the shelf and against the fake."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.api.knowledge.text_index import TEXT_INDEXES
+from tests.contract.text_index import TextIndexContract
+from tests.fakes.text_index import MemoryTextIndex
+
+
+@pytest.fixture(scope="module")
+def loaded_tokenizer():
+    """One dictionary for all tests: it takes most of a second to read."""
+    from services.api.knowledge.text_index.tokens import Tokenizer
+
+    tokenizer = Tokenizer()
+    tokenizer.load()
+    return tokenizer
+
+
+class TestSqliteFts(TextIndexContract):
+    @pytest.fixture
+    async def index(self, tmp_path, loaded_tokenizer):
+        made = TEXT_INDEXES.build("sqlite_fts", tmp_path / "info.db", loaded_tokenizer)
+        await made.start()
+        yield made
+        await made.stop()
+
+
+class TestMemory(TextIndexContract):
+    @pytest.fixture
+    async def index(self):
+        return MemoryTextIndex()
