@@ -46,6 +46,7 @@ def configure(service: str, level: str = "INFO") -> None:
     root.setLevel(level)
     for noisy in _QUIET:
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("pdfminer").setLevel(logging.ERROR)  # warns of every odd font
     for server in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(server).handlers[:] = []
         logging.getLogger(server).propagate = True

@@ -31,8 +31,8 @@ from services.api.domain.names import FileName, KnowledgeBaseName
 class Loader(Protocol):
     """Reads one file. Runs in a thread; may be slow.
 
-    Sections come in reading order and know their place. Text is NFKC-normalised. Raises UnreadableFile, EncryptedFile,
-    EmptyFile (no text at all); never returns a document without text.
+    Sections come in reading order and know their place. Text is NFKC-normalised, the punctuation of Chinese prose kept.
+    Raises UnreadableFile, EncryptedFile, EmptyFile (no text at all); never returns a document without text.
     """
 
     extensions: ClassVar[frozenset[str]]

@@ -150,8 +150,8 @@ class Knowledge(Node):
     database_url: str | None = Field(
         default=None, description="SQLAlchemy URL of the metadata database; None: SQLite info.db in the data folder."
     )
-    chunk_chars: int = Field(default=250, ge=20, le=4000, description="Longest chunk, in characters.")
-    overlap_chars: int = Field(default=50, ge=0, description="Characters two neighbours share.")
+    chunk_chars: int = Field(default=250, ge=20, le=4000, description="Longest chunk: an ideograph counts 1, another character 1/3.")
+    overlap_chars: int = Field(default=50, ge=0, description="What two neighbours share at most, counted likewise.")
     splitter: Choice = Field(default=Choice(name="sentences"), description="Splitter of new files.")
     vector_store: Choice = Field(default=Choice(name="milvus"), description="Vector store of new knowledge bases.")
     text_index: Choice = Field(default=Choice(name="sqlite_fts"), description="Keyword index.")

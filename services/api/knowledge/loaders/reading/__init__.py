@@ -1,0 +1,1 @@
+"""What all loaders share: clean text, encodings, content types, archive limits, the outline, tables."""

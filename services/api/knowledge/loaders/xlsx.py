@@ -1,0 +1,104 @@
+"""Excel workbooks: each sheet's rows as Markdown with the header repeated; values as shown, dates in ISO form."""
+
+from __future__ import annotations
+
+import datetime
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from typing import ClassVar, Protocol
+
+import openpyxl
+
+from services.api.domain.knowledge import Document, Place, Section, SourceFile
+from services.api.knowledge.loaders.reading.archives import check_archive
+from services.api.knowledge.loaders.reading.cleaning import clean_line
+from services.api.knowledge.loaders.reading.content_type import require_office
+from services.api.knowledge.loaders.reading.failures import check_size, document, reading
+from services.api.knowledge.loaders.reading.rows import Row, row_sections
+
+_EXPECTED = "an Excel workbook"
+_ROW_LIMIT = 200_000
+_DEFAULT_SHEET = re.compile(r"(?i)(sheet|工作表|feuil|tabelle)\s*\d*")
+_PERCENT = re.compile(r"0(?:\.(0+))?%")
+_FIXED = re.compile(r"#,##0(?:\.(0+))?|0\.(0+)")
+
+
+class _Shown(Protocol):
+    @property
+    def value(self) -> object: ...
+
+    @property
+    def number_format(self) -> str: ...
+
+
+class XlsxLoader:
+    """Reads .xlsx."""
+
+    extensions: ClassVar[frozenset[str]] = frozenset({".xlsx"})
+
+    def load(self, file: SourceFile) -> Document:
+        with reading(file):
+            check_size(file)
+            require_office(file, _EXPECTED)
+            check_archive(file, "xl/", _EXPECTED)
+            sections, notes = _sheets(file)
+            return document(file, sections, notes)
+
+
+def _sheets(file: SourceFile) -> tuple[list[Section], list[str]]:
+    sections: list[Section] = []
+    notes: list[str] = []
+    with file.path.open("rb") as handle:
+        book = openpyxl.load_workbook(handle, read_only=True, data_only=True, keep_links=False)
+        try:
+            for sheet in book.worksheets:
+                sheet.reset_dimensions()
+                rows = _rows(sheet.iter_rows())
+                name = clean_line(sheet.title)
+                place = Place(sheet=name, heading=() if _DEFAULT_SHEET.fullmatch(name) else (name,))
+                sections.extend(row_sections(itertools.islice(rows, _ROW_LIMIT), place))
+                if next(rows, None) is not None:
+                    notes.append(f"sheet {name!r}: only the first {_ROW_LIMIT} rows were read")
+        finally:
+            book.close()
+    return sections, notes
+
+
+def _rows(rows: Iterator[Sequence[_Shown]]) -> Iterator[Row]:
+    for number, row in enumerate(rows, start=1):
+        shown = [_shown(cell) for cell in row]
+        while shown and not shown[-1]:
+            shown.pop()
+        if shown:
+            yield Row(number, shown)
+
+
+def _shown(cell: _Shown) -> str:
+    """A value as a person sees it in the sheet."""
+    value = cell.value
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "TRUE" if value else "FALSE"
+        case int() | float():
+            return _number(value, str(cell.number_format or ""))
+        case datetime.datetime():
+            midnight = value.time() == datetime.time()
+            return value.date().isoformat() if midnight else value.isoformat(sep=" ", timespec="seconds")
+        case datetime.date() | datetime.time():
+            return value.isoformat()
+        case _:
+            return clean_line(str(value))
+
+
+def _number(value: float, shape: str) -> str:
+    percent = _PERCENT.search(shape)
+    if percent:
+        return f"{value * 100:.{len(percent[1] or '')}f}%"
+    fixed = _FIXED.search(shape)
+    if fixed:
+        comma = "," if shape[fixed.start()] == "#" else ""
+        return f"{value:{comma}.{len(fixed[1] or fixed[2] or '')}f}"
+    return str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else f"{value:.10g}"
