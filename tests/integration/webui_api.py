@@ -1,0 +1,257 @@
+"""A scripted chatchat API for the web UI's tests: real HTTP and real streams, answers written here."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import threading
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import uvicorn
+from fastapi import Body, FastAPI, File, Form, Request, UploadFile
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+
+from services.foundation.errors import (
+    ChatchatError,
+    ConversationNotFound,
+    InvalidName,
+    KnowledgeBaseNotFound,
+    NoWorker,
+    UnreadableFile,
+)
+from services.foundation.http import envelope_body, language_of
+from services.foundation.sse import event_response
+from tests.live import free_port
+
+Json = Annotated[dict[str, Any], Body()]
+WHEN = "2026-11-21T08:30:00+00:00"
+
+
+@dataclass
+class Script:
+    """What the API knows, what it is told to do, and what it saw."""
+
+    bases: dict[str, dict[str, Any]] = field(default_factory=dict)
+    conversations: dict[str, dict[str, Any]] = field(default_factory=dict)
+    engine: str = "openai_compatible"
+    pieces: list[str] = field(default_factory=lambda: ["你好", "，世界。"])
+    excerpt: str = "原文"
+    heading: list[str] = field(default_factory=list)
+    piece_seconds: float = 0.0
+    stall: bool = False
+    failure: ChatchatError | None = None
+    uploads_fail: bool = True
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    languages: list[str] = field(default_factory=list)
+    left: threading.Event = field(default_factory=threading.Event)
+    address: str = ""
+
+    def add_base(self, name: str, description: str = "", files: tuple[str, ...] = ()) -> None:
+        self.bases[name] = {"description": description, "files": {file: _file(file, 1000) for file in files}}
+
+    def citation(self, base: str) -> dict[str, Any]:
+        file = next(iter(self.bases[base]["files"]), "手册.pdf")
+        return {
+            "number": 1, "knowledge_base": base, "file_name": file, "page": 12, "heading": self.heading,
+            "excerpt": self.excerpt, "similarity": 0.83, "chunk_id": "c1",
+            "url": "/knowledge_base/download_doc?knowledge_base_name=x&file_name=y&preview=true#page=12",
+        }  # fmt: skip
+
+
+def _file(name: str, size: int, **more: Any) -> dict[str, Any]:
+    whole = {"name": name, "size_bytes": size, "state": "indexed", "version": 1, "chunk_count": 7, "modified_at": WHEN}
+    return whole | more
+
+
+def _ok(value: Any = None) -> JSONResponse:
+    return JSONResponse({"code": 200, "msg": "success", "data": value})
+
+
+def create(script: Script) -> FastAPI:
+    app = FastAPI()
+
+    @app.exception_handler(ChatchatError)
+    async def _failed(request: Request, error: ChatchatError) -> JSONResponse:
+        return JSONResponse(envelope_body(error, "r1", language_of(request, "zh-CN")))
+
+    _knowledge(app, script)
+    _conversations(app, script)
+    _chat(app, script)
+    return app
+
+
+def _knowledge(app: FastAPI, script: Script) -> None:  # noqa: C901 - a list of endpoints
+    def known(name: str) -> dict[str, Any]:
+        if name not in script.bases:
+            raise KnowledgeBaseNotFound(name=name)
+        return script.bases[name]
+
+    @app.get("/knowledge_base/details")
+    async def details(request: Request) -> JSONResponse:
+        script.languages.append(request.headers.get("accept-language", ""))
+        return _ok([
+            {"name": name, "description": base["description"], "embedding_model": "all-minilm-l6-v2",
+             "vector_store": "milvus", "file_count": len(base["files"]), "created_at": WHEN}
+            for name, base in script.bases.items()
+        ])  # fmt: skip
+
+    @app.post("/knowledge_base/create_knowledge_base")
+    async def create_base(body: Json) -> JSONResponse:
+        name = body["knowledge_base_name"]
+        if "/" in name or not name:
+            raise InvalidName(what="The knowledge base name", name=name, reason="it holds a path separator")
+        script.add_base(name, body.get("kb_info", ""))
+        return _ok()
+
+    @app.post("/knowledge_base/delete_knowledge_base")
+    async def delete_base(name: Annotated[str, Body()]) -> JSONResponse:
+        known(name)
+        del script.bases[name]
+        return _ok()
+
+    @app.get("/knowledge_base/files")
+    async def files(knowledge_base_name: str) -> JSONResponse:
+        return _ok(list(known(knowledge_base_name)["files"].values()))
+
+    @app.get("/knowledge_base/supported_files")
+    async def supported() -> JSONResponse:
+        return _ok([".pdf", ".docx", ".xlsx", ".md", ".txt", ".csv", ".html"])
+
+    @app.post("/knowledge_base/upload_docs")
+    async def upload(
+        request: Request,
+        files: Annotated[list[UploadFile], File()],
+        knowledge_base_name: Annotated[str, Form()],
+        override: Annotated[bool, Form()],
+    ) -> JSONResponse:
+        base = known(knowledge_base_name)
+        failed = {}
+        for file in files:
+            content = await file.read()
+            name = file.filename or ""
+            if b"broken" in content:
+                error = UnreadableFile(file=name, reason="it is broken")
+                failed[name] = envelope_body(error, "r1", language_of(request, "zh-CN"))["msg"]
+            base["files"][name] = _file(name, len(content), state="failed" if name in failed else "indexed",
+                                        failure=failed.get(name))  # fmt: skip
+        script.asked.append({"upload": [file.filename for file in files], "override": override})
+        return _ok({"failed_files": failed})
+
+    @app.post("/knowledge_base/update_docs")
+    async def update(body: Json) -> JSONResponse:
+        script.asked.append(body)
+        return _ok({"failed_files": {}})
+
+    @app.post("/knowledge_base/delete_docs")
+    async def delete_files(body: Json) -> JSONResponse:
+        for name in body["file_names"]:
+            known(body["knowledge_base_name"])["files"].pop(name)
+        script.asked.append(body)
+        return _ok({"failed_files": {}})
+
+    @app.get("/knowledge_base/download_doc")
+    async def download() -> PlainTextResponse:
+        return PlainTextResponse("the file")
+
+    @app.post("/knowledge_base/search_docs")
+    async def search(body: Json) -> JSONResponse:
+        script.asked.append(body)
+        metadata = {"source": "手册.pdf", "page": 3, "heading": "安装 > 步骤"}
+        return JSONResponse([{"page_content": script.excerpt, "metadata": metadata, "type": "Document", "id": "1",
+                              "score": 0.4}])  # fmt: skip
+
+
+def _conversations(app: FastAPI, script: Script) -> None:
+    @app.get("/models")
+    async def models() -> JSONResponse:
+        return _ok([
+            {"name": "qwen3", "task": "chat", "engine": script.engine, "running": True, "is_default": True},
+            {"name": "glm4", "task": "chat", "engine": "vllm", "running": False, "is_default": False},
+            {"name": "all-minilm-l6-v2", "task": "embedding", "engine": "x", "running": True, "is_default": True},
+        ])  # fmt: skip
+
+    @app.post("/conversations")
+    async def open_conversation(body: Json) -> JSONResponse:
+        ident = f"c{len(script.conversations) + 1:031d}"
+        script.conversations[ident] = {"id": ident, "title": body["title"], "updated_at": WHEN, "turns": [],
+                                       "owner": body["owner"]}  # fmt: skip
+        return _ok({"id": ident, "title": body["title"], "updated_at": WHEN})
+
+    @app.get("/conversations")
+    async def of_owner(owner: str) -> JSONResponse:
+        return _ok([kept for kept in script.conversations.values() if kept["owner"] == owner])
+
+    @app.get("/conversations/{ident}")
+    async def read(ident: str) -> JSONResponse:
+        if ident not in script.conversations:
+            raise ConversationNotFound(id=ident)
+        return _ok(script.conversations[ident])
+
+    @app.delete("/conversations/{ident}")
+    async def delete(ident: str) -> JSONResponse:
+        del script.conversations[ident]
+        return _ok()
+
+
+def _chat(app: FastAPI, script: Script) -> None:  # noqa: C901 - a list of endpoints
+    async def events(body: dict[str, Any], key: str) -> AsyncIterator[str]:
+        said: list[str] = []
+        citations = [script.citation(body["knowledge_base_name"])] if key == "answer" else []
+        try:
+            for piece in script.pieces:
+                await asyncio.sleep(script.piece_seconds)
+                said.append(piece)
+                yield json.dumps({key: piece})
+            if script.failure is not None:
+                raise script.failure
+            while script.stall:
+                await asyncio.sleep(0.05)
+            if key == "answer":
+                yield json.dumps({"docs": [], "citations": citations, "query": body["query"]})
+        except asyncio.CancelledError:
+            script.left.set()
+            raise
+        finally:
+            kept = script.conversations.get(body.get("conversation_id", ""))
+            if kept is not None:
+                kept["turns"].append({
+                    "id": "t", "chat_type": "llm_chat" if key == "text" else "knowledge_base_chat",
+                    "question": body["query"], "answer": "".join(said), "citations": citations, "created_at": WHEN,
+                })  # fmt: skip
+
+    def answer(body: dict[str, Any], key: str, request: Request) -> Response:
+        script.asked.append(body)
+        if body["query"] == "nobody":
+            raise NoWorker(model="qwen3")
+        language = language_of(request, "zh-CN")
+        return event_response(events(body, key), failure=lambda e: json.dumps(envelope_body(e, "r1", language)))
+
+    @app.post("/chat/chat")
+    async def chat(request: Request, body: Json) -> Response:
+        return answer(body, "text", request)
+
+    @app.post("/chat/knowledge_base_chat")
+    async def knowledge_base_chat(request: Request, body: Json) -> Response:
+        return answer(body, "answer", request)
+
+
+@contextlib.contextmanager
+def serving(script: Script, port: int | None = None) -> Iterator[Script]:
+    """Serve the scripted API from a thread while the block runs."""
+    chosen = port or free_port()
+    config = uvicorn.Config(create(script), host="127.0.0.1", port=chosen, log_level="warning",
+                            timeout_graceful_shutdown=1)  # fmt: skip
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        threading.Event().wait(0.01)
+    script.address = f"http://127.0.0.1:{chosen}"
+    try:
+        yield script
+    finally:
+        server.should_exit = True
+        thread.join()

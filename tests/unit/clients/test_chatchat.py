@@ -1,0 +1,72 @@
+"""What ChatchatClient makes of answers and events; the exchange itself is tested in integration/test_webui.py."""
+
+from __future__ import annotations
+
+import json
+
+import httpx
+import pytest
+
+from services.clients import chatchat
+from services.clients.chatchat import AnswerPiece, AnswerSources, ChatchatClient, said
+from services.foundation.errors import ChatchatError, NoWorker
+from services.foundation.http import envelope_body
+
+
+def decoded(body: object, status: int = 200) -> object:
+    return chatchat._decoded(httpx.Response(status, json=body))
+
+
+def test_a_failure_is_rebuilt_with_the_apis_sentence() -> None:
+    with pytest.raises(NoWorker) as caught:
+        decoded(envelope_body(NoWorker(model="m"), "r1", "zh-CN"))
+    assert caught.value.facts == {"model": "m"}
+    assert said(caught.value) == "目前没有工作进程提供模型 m。它可能正在启动，请稍后再试。"
+
+
+def test_a_failure_of_an_old_server_keeps_its_sentence() -> None:
+    with pytest.raises(ChatchatError) as caught:
+        decoded({"code": 404, "msg": "未找到知识库 x", "data": None})
+    assert said(caught.value) == "未找到知识库 x"
+
+
+@pytest.mark.parametrize(("body", "status"), [({"detail": "Not Found"}, 404), ([1], 500)])
+def test_another_status_is_a_failure_without_a_sentence(body: object, status: int) -> None:
+    with pytest.raises(ChatchatError) as caught:
+        decoded(body, status)
+    assert said(caught.value) is None
+
+
+def test_a_page_that_is_no_json_is_a_failure() -> None:
+    with pytest.raises(ChatchatError, match="HTTP 502"):
+        chatchat._decoded(httpx.Response(502, text="<html>Bad Gateway</html>"))
+
+
+def test_events_of_both_chats() -> None:
+    place = {"number": 1, "knowledge_base": "b", "file_name": "f", "chunk_id": "c", "url": "u"}
+    citation = {**place, "excerpt": "e", "similarity": 0.5}
+    assert list(chatchat._answer_events('{"text": "你", "message_id": "m"}')) == [AnswerPiece("你")]
+    assert list(chatchat._answer_events('{"answer": "好"}')) == [AnswerPiece("好")]
+    assert list(chatchat._answer_events('{"answer": ""}')) == []
+    last = list(chatchat._answer_events(json.dumps({"docs": [], "citations": [citation], "query": "q"})))
+    assert isinstance(last[0], AnswerSources)
+    assert (last[0].citations[0].file_name, last[0].query) == ("f", "q")
+
+
+def test_a_failure_in_mid_stream_is_raised() -> None:
+    with pytest.raises(NoWorker):
+        list(chatchat._answer_events(json.dumps(envelope_body(NoWorker(model="m"), "r", "en"))))
+
+
+@pytest.mark.parametrize("event", ["no json", '{"citations": [{"number": "x"}]}'])
+def test_an_event_that_is_none_of_ours_is_a_failure(event: str) -> None:
+    with pytest.raises(ChatchatError):
+        list(chatchat._answer_events(event))
+
+
+def test_a_download_url_is_quoted() -> None:
+    client = ChatchatClient("http://api:7861/", timeout_seconds=1)
+    url = client.download_url("a b", "报告 #1&2.pdf")
+    assert url.startswith("http://api:7861/knowledge_base/download_doc?knowledge_base_name=a+b&file_name=%E6%8A%A5")
+    assert "#" not in url
+    client.close()

@@ -1,0 +1,103 @@
+"""Words of components: citations, files, hits, requests."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.wire.chatchat import (
+    ChatRequest,
+    CitationBody,
+    FileDetails,
+    FoundDocument,
+    KnowledgeBaseChatRequest,
+    KnowledgeBaseDetails,
+    ServedModelBody,
+)
+from webui.components import search_test
+from webui.components.chat_settings import ChatChoices
+from webui.components.citations import absolute, label_of, link_text
+from webui.components.file_table import remarks_of, size_of, state_of
+from webui.i18n import texts_in
+from webui.state import Address, Mode, Session, Turn
+from webui.views.chat import request_for
+
+ZH, EN = texts_in("zh-CN"), texts_in("en")
+
+
+def citation(**place: object) -> CitationBody:
+    known = {"number": 1, "knowledge_base": "b", "file_name": "a.pdf", "excerpt": "e", "similarity": 0.5}
+    return CitationBody.model_validate({**known, "chunk_id": "c", "url": "u", **place})
+
+
+@pytest.mark.parametrize(
+    ("place", "label"),
+    [
+        ({"page": 12, "heading": ["第三章", "部署"]}, "[1] a.pdf · 第 12 页 · 第三章 › 部署"),
+        ({"sheet": "预算", "row": 3, "last_row": 9}, "[1] a.pdf · 工作表 预算 · 第 3–9 行"),
+        ({"row": 3, "last_row": 3}, "[1] a.pdf · 第 3 行"),
+        ({"row": 3}, "[1] a.pdf · 第 3 行"),
+        ({}, "[1] a.pdf"),
+        ({"heading": ["", "x" * 80]}, f"[1] a.pdf · …{'x' * 60}"),
+    ],
+)
+def test_label_of_a_citation(place: dict[str, object], label: str) -> None:
+    assert label_of(citation(**place), ZH) == label
+
+
+def test_the_link_names_the_page_if_there_is_one() -> None:
+    assert link_text(citation(page=3), EN) == "Open the file at page 3"
+    assert link_text(citation(), EN) == "Open the file"
+
+
+@pytest.mark.parametrize(
+    ("url", "whole"),
+    [
+        ("/download?a=b#page=2", "http://api:7861/download?a=b#page=2"),
+        ("https://other/x", "https://other/x"),
+        ("javascript:alert(1)", None),
+        ("data:text/html,x", None),
+        (" javascript:alert(1)", None),
+    ],
+)
+def test_only_web_addresses_are_linked(url: str, whole: str | None) -> None:
+    assert absolute(url, "http://api:7861") == whole
+
+
+def file(**more: object) -> FileDetails:
+    known = {"name": "a", "size_bytes": 1, "state": "indexed", "version": 1, "chunk_count": 1, "modified_at": ""}
+    return FileDetails.model_validate({**known, **more})
+
+
+def test_state_and_remarks_of_a_file() -> None:
+    assert state_of(file(), EN) == "✓ Searchable"
+    assert state_of(file(state="resting"), EN) == "resting"
+    assert remarks_of(file(failure="It broke.", warnings=["Page 2 has no text."])) == "It broke. Page 2 has no text."
+
+
+@pytest.mark.parametrize(("size", "words"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KB"), (300 * 2**20, "300 MB")])
+def test_size_in_words(size: int, words: str) -> None:
+    assert size_of(size) == words
+
+
+def test_place_of_a_hit() -> None:
+    hit = FoundDocument(page_content="t", metadata={"source": "a.xlsx", "sheet": "S", "row": 2, "last_row": 4}, score=0)
+    assert search_test.place_of(hit, EN) == "a.xlsx · sheet S · rows 2–4"
+    hit = FoundDocument(page_content="t", metadata={"source": "a.pdf", "page": 2, "heading": "A > B"}, score=0)
+    assert search_test.place_of(hit, EN) == "a.pdf · page 2 · A > B"
+
+
+def test_a_question_becomes_the_request_of_its_mode() -> None:
+    model = ServedModelBody(name="m", task="chat", engine="e", running=True, is_default=True)
+    base = KnowledgeBaseDetails(
+        name="b", description="", embedding_model="e", vector_store="v", file_count=0, created_at=""
+    )
+    session = Session(address=Address("o" * 32, "en", "c1"), turns=[Turn("q", "a")])
+    asked = request_for("next", ChatChoices(Mode.KNOWLEDGE, model, base, 4, 0.2), session)
+    assert isinstance(asked, KnowledgeBaseChatRequest)
+    assert (asked.knowledge_base_name, asked.top_k, asked.conversation_id) == ("b", 4, "c1")
+    assert [item.content for item in asked.history] == ["q", "a"]
+    plain = request_for("next", ChatChoices(Mode.MODEL, model, None, 4, 0.2), session)
+    assert isinstance(plain, ChatRequest)
+    assert plain.temperature == 0.2
+    assert not ChatChoices(Mode.KNOWLEDGE, model, None, 4, 0.2).can_ask
+    assert not ChatChoices(Mode.MODEL, None, None, 4, 0.2).can_ask

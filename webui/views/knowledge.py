@@ -1,0 +1,33 @@
+"""The knowledge page: bases, their files, uploads and the search test."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from webui.components.bases import choose_base, show_all, show_base
+from webui.components.failures import boundary
+from webui.components.file_table import show_files
+from webui.components.search_test import show_search_test
+from webui.components.uploads import show_uploads
+from webui.markdown import plain
+from webui.page import Page
+
+
+def show_knowledge(page: Page) -> None:
+    """Draw the page."""
+    texts = page.texts
+    st.markdown(f"### {plain(texts('page.knowledge'))}", anchors=False)
+    bases = page.client.knowledge_bases()
+    base = choose_base(bases, page)
+    if base is None:
+        st.info(plain(texts("bases.none")), icon=":material/library_add:")
+        return
+    show_base(base, page)
+    files_tab, search_tab = st.tabs([plain(texts("tab.files")), plain(texts("tab.search"))], key="knowledge-tabs")
+    with files_tab, boundary(texts):
+        show_uploads(base.name, page)
+        show_files(base.name, page.client.files(base.name), page)
+    with search_tab, boundary(texts):
+        show_search_test(base.name, page)
+    if len(bases) > 1:
+        show_all(bases, page)
