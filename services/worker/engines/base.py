@@ -1,7 +1,7 @@
 """What an engine is. A worker is the wire's last stop, so engines speak wire types.
 
-An engine implements `Engine` and one of ChatEngine, EmbeddingEngine, RerankEngine. Constructors are light: they validate
-options (raising `InvalidSetting`) and load nothing; `start` loads, and is called once, off the event loop's critical path.
+An engine implements `Engine` and one of ChatEngine, EmbeddingEngine, RerankEngine. Constructors are light: they
+validate options (raising `InvalidSetting`) and load nothing; `start` loads, and is called once.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class ChatEngine(Protocol):
     """Answers chats. The chat template is applied here, beside the tokenizer."""
 
     def chat(self, request: ChatCompletionRequest) -> AsyncIterator[ChatChunk]:
-        """Stream one choice: a role chunk, content chunks, one chunk with finish_reason, then one usage chunk (no choices).
+        """Stream one choice: a role chunk, content chunks, a chunk with finish_reason, a usage chunk without choices.
 
         `stop` and the token limit are honoured here. Closing the iterator stops the work within a second.
 

@@ -42,8 +42,8 @@ async def chat_chunks(
 ) -> AsyncIterator[ChatChunk]:
     """Wrap `pieces` as `ChatEngine.chat` promises: role, content, finish reason, usage.
 
-    Text that could be the beginning of a stop string is held back until it is decided. The pieces' iterator is closed as
-    soon as a stop string or the token limit ends the answer.
+    Text that could be the beginning of a stop string is held back until it is decided. The pieces' iterator is closed
+    as soon as a stop string or the token limit ends the answer.
     """
     ident = new_id("chatcmpl")
 
