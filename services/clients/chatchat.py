@@ -16,7 +16,7 @@ from pydantic import BaseModel, JsonValue, SecretStr, TypeAdapter, ValidationErr
 
 from services.clients.transport import failure_in, sync_client, unreachable
 from services.foundation.errors import ChatchatError
-from services.foundation.sse import read_events_sync
+from services.foundation.sse import read_events_sync, split_lines_sync
 from services.wire.chatchat import (
     ChatRequest,
     CitationBody,
@@ -239,7 +239,7 @@ class AnswerStream:
             response.read()
             _decoded(response)
             raise ChatchatError(reason="the API answered a question with something that is no stream of events")
-        for text in read_events_sync(response.iter_lines()):
+        for text in read_events_sync(split_lines_sync(response.iter_bytes())):
             yield from _answer_events(text)
 
 

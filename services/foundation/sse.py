@@ -71,12 +71,28 @@ async def split_lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
     """
     rest = b""
     async for chunk in chunks:
-        lines = (rest + chunk).splitlines(keepends=True)  # of bytes: CR, LF and CR LF only
-        rest = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
+        lines, rest = _whole_lines(rest + chunk)
         for line in lines:
-            yield line.decode("utf-8", "replace").rstrip("\r\n")
-    for line in rest.splitlines():
-        yield line.decode("utf-8", "replace")
+            yield line
+    for last in rest.splitlines():
+        yield last.decode("utf-8", "replace")
+
+
+def split_lines_sync(chunks: Iterator[bytes]) -> Iterator[str]:
+    """`split_lines` for synchronous clients."""
+    rest = b""
+    for chunk in chunks:
+        lines, rest = _whole_lines(rest + chunk)
+        yield from lines
+    for last in rest.splitlines():
+        yield last.decode("utf-8", "replace")
+
+
+def _whole_lines(received: bytes) -> tuple[list[str], bytes]:
+    """The lines that have come whole, and the beginning of the next."""
+    lines = received.splitlines(keepends=True)  # of bytes: CR, LF and CR LF only
+    rest = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
+    return [line.decode("utf-8", "replace").rstrip("\r\n") for line in lines], rest
 
 
 async def read_events(lines: AsyncIterator[str]) -> AsyncIterator[str]:

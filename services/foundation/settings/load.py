@@ -20,6 +20,7 @@ from services.foundation.settings.tree import Settings
 
 ROOT = Path(__file__).resolve().parents[3]
 _PREFIX = "CHATCHAT_"
+_BRANCHES = {*Settings.model_fields, "config_dir"}
 _SECRET = {"access_keys", "worker_token", "options", "database_url"}
 
 
@@ -89,6 +90,9 @@ def read_settings(folder: Path | None = None, **overrides: Any) -> Settings:
         BadSettings: with every problem found, each naming the key path and where it came from.
     """
     where = folder or config_dir()
+    misspelt = sorted(name for name in environment_names() if name.split("__")[0].lower() not in _BRANCHES)
+    if misspelt:
+        raise BadSettings([f"the environment variable {_PREFIX}{name}: there is no such setting" for name in misspelt])
 
     class _Reader(Settings, BaseSettings):
         model_config = SettingsConfigDict(

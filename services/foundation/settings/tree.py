@@ -20,7 +20,9 @@ class Choice(Node):
     """A named variant from a shelf and its own options, which the variant validates at start-up."""
 
     name: str
-    options: dict[str, Any] = Field(default={}, description="Options of the variant; see the variant's Options class.")
+    options: dict[str, Any] = Field(
+        default={}, repr=False, description="Options of the variant; see the variant's Options class."
+    )
 
 
 class Endpoint(Node):
@@ -96,7 +98,9 @@ class ServedModel(Node):
 
     task: Literal["chat", "embedding", "rerank"] = Field(description="What the model does.")
     engine: str = Field(description="A name on the engine shelf.")
-    options: dict[str, Any] = Field(default={}, description="Options of the engine; see the engine's Options class.")
+    options: dict[str, Any] = Field(
+        default={}, repr=False, description="Options of the engine; see the engine's Options class."
+    )
     worker: str | None = Field(default=None, description="Models with the same worker name share one process.")
     port: int | None = Field(default=None, ge=1, le=65535, description="Port of its worker; None: counted up.")
     remote: bool = Field(default=False, description="Relayed to a provider: started by -p, optional at start-up.")
@@ -147,10 +151,12 @@ class Knowledge(Node):
     """Ingestion, storage and retrieval."""
 
     default_base: str = Field(default="samples", description="Knowledge base the web UI selects first.")
-    database_url: str | None = Field(
+    database_url: SecretStr | None = Field(
         default=None, description="SQLAlchemy URL of the metadata database; None: SQLite info.db in the data folder."
     )
-    chunk_chars: int = Field(default=250, ge=20, le=4000, description="Longest chunk: an ideograph counts 1, another character 1/3.")
+    chunk_chars: int = Field(
+        default=250, ge=20, le=4000, description="Longest chunk: an ideograph counts 1, another character 1/3."
+    )
     overlap_chars: int = Field(default=50, ge=0, description="What two neighbours share at most, counted likewise.")
     splitter: Choice = Field(default=Choice(name="sentences"), description="Splitter of new files.")
     vector_store: Choice = Field(default=Choice(name="milvus"), description="Vector store of new knowledge bases.")
@@ -172,4 +178,7 @@ class Settings(Node):
     @property
     def database_url(self) -> str:
         """URL of the metadata database, with the SQLite default filled in."""
-        return self.knowledge.database_url or f"sqlite+aiosqlite:///{self.server.data_dir.resolve() / 'info.db'}"
+        named = self.knowledge.database_url
+        if named is not None:
+            return named.get_secret_value()
+        return f"sqlite+aiosqlite:///{self.server.data_dir.resolve() / 'info.db'}"
