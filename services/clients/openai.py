@@ -64,9 +64,24 @@ class OpenAIClient:
         """What is served."""
         return decode(ModelList, await self._exchange("GET", "/v1/models", None), self._service)
 
-    async def embed(self, model: str, texts: Sequence[str], *, input_type: str | None = None) -> EmbeddingResponse:
-        """One vector a text, in order. `input_type` is "query" or "passage"."""
-        request = EmbeddingRequest.model_validate({"model": model, "input": list(texts), "input_type": input_type})
+    async def embed(
+        self,
+        model: str,
+        texts: Sequence[str],
+        *,
+        input_type: str | None = None,
+        skip_unreadable_above: float | None = None,
+    ) -> EmbeddingResponse:
+        """One vector a text, in order.
+
+        Args:
+            model: name of the embedding model.
+            texts: what is embedded.
+            input_type: "query" or "passage".
+            skip_unreadable_above: texts with a larger share of unknown tokens get an empty vector.
+        """
+        fields = {"input_type": input_type, "skip_unreadable_above": skip_unreadable_above}
+        request = EmbeddingRequest.model_validate({"model": model, "input": list(texts), **fields})
         body = await self._exchange("POST", "/v1/embeddings", request.model_dump(exclude_none=True))
         return decode(EmbeddingResponse, body, self._service)
 

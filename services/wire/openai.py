@@ -193,6 +193,12 @@ class EmbeddingRequest(Incoming):
     input_type: Literal["query", "passage"] | None = Field(
         default=None, description="Extension: lets a model apply its query or passage instruction."
     )
+    skip_unreadable_above: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Extension: a text with a larger share of unknown tokens gets an empty vector, and no work.",
+    )
 
     @property
     def texts(self) -> list[str]:
@@ -201,7 +207,10 @@ class EmbeddingRequest(Incoming):
 
 
 class EmbeddingItem(Outgoing):
-    """One vector. `unreadable_share` is ours: the share of the text's tokens the model does not know, in [0, 1]."""
+    """One vector; an empty one for a text that was asked to be skipped.
+
+    `unreadable_share` is ours: the share of the text's tokens the model does not know, in [0, 1].
+    """
 
     object: str = "embedding"
     index: int

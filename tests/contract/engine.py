@@ -16,6 +16,7 @@ from services.wire.openai import ChatChunk, ChatCompletionRequest, EmbeddingRequ
 from services.worker.engines.base import ChatEngine, EmbeddingEngine, EngineSpec, RerankEngine
 
 MODEL = "model-under-test"
+KEY = "sk-very-secret-0123456789"
 CONTEXT_TOKENS = 2000
 STORY = (
     "Say this: The harbour of the old town lies in the north. Ships bring salt, wool and timber to it. "

@@ -22,7 +22,7 @@ class FakeEmbedder:
         self._unreadable_share = unreadable_share
         self.embedded: list[str] = []
 
-    async def embed_documents(self, model: str, texts: Sequence[str]) -> list[Vector]:
+    async def embed_documents(self, model: str, texts: Sequence[str]) -> list[Vector | None]:
         del model
         self.embedded.extend(texts)
         return [self._vector(text) for text in texts]

@@ -221,7 +221,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedQuery:
-    """A query's vector and the share of its tokens the embedder does not know, in [0, 1]."""
+    """A query's vector, None when the embedder cannot read it, and the share of its tokens that are unknown to it."""
 
-    vector: Vector
+    vector: Vector | None
     unreadable_share: float

@@ -51,9 +51,12 @@ class Splitter(Protocol):
 
 
 class Embedder(Protocol):
-    """Text → vectors, through the gateway. Raises what the gateway names (UnknownModel, NoWorker, …)."""
+    """Text → vectors, through the gateway. Raises what the gateway names (UnknownModel, NoWorker, …).
 
-    async def embed_documents(self, model: str, texts: Sequence[str]) -> list[Vector]: ...
+    A text the model cannot read (most of its tokens are unknown to it) has no vector: it would only be noise.
+    """
+
+    async def embed_documents(self, model: str, texts: Sequence[str]) -> list[Vector | None]: ...
 
     async def embed_query(self, model: str, text: str) -> EmbeddedQuery: ...
 

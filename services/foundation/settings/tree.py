@@ -138,9 +138,11 @@ class Retrieval(Node):
         default=3, ge=1, le=100, description="Passages given to the model when a request names no number."
     )
     candidates: int = Field(default=30, ge=1, le=500, description="Passages taken from each arm before fusion.")
-    dense_weight: float = Field(default=1.0, ge=0, description="Weight of the dense list in the fusion.")
+    dense_weight: float = Field(
+        default=0.25, ge=0, description="Weight of the dense list in the fusion; 0.25 suits the built-in embedder."
+    )
     keyword_weight: float = Field(default=1.0, ge=0, description="Weight of the keyword list in the fusion.")
-    rrf_constant: int = Field(default=60, ge=1, description="k of reciprocal rank fusion (Cormack et al. 2009).")
+    rrf_constant: int = Field(default=10, ge=1, description="k of reciprocal rank fusion (Cormack et al. 2009).")
     unreadable_share: float = Field(
         default=0.3, ge=0, le=1, description="Share of unknown tokens above which the dense list is left out."
     )

@@ -89,7 +89,7 @@ class EmbeddingEngine(Protocol):
     async def embed(self, request: EmbeddingRequest) -> EmbeddingResponse:
         """One L2-normalised vector a text, in order, as floats; the route encodes base64.
 
-        `unreadable_share` is filled where the engine knows it.
+        `unreadable_share` is filled where the engine knows it; there, `skip_unreadable_above` is honoured.
         """
         ...
 

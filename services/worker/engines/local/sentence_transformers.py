@@ -48,10 +48,9 @@ class SentenceTransformersOptions(Options):
 
 
 @dataclass(frozen=True, slots=True)
-class _Encoded:
-    """One text's vector, the tokens that were encoded, and the share of its tokens that the model does not know."""
+class _Measured:
+    """A text's tokens (its own and the special ones, cut), and the share of them that the model does not know."""
 
-    vector: list[float]
     tokens: int
     unreadable_share: float
 
@@ -87,15 +86,18 @@ class SentenceTransformersEngine:
         dimensions = model.get_embedding_dimension()
         if request.dimensions not in {None, dimensions}:
             raise InvalidRequest(field="dimensions", reason=f"the model has {dimensions}")
+        measured = await self._run(lambda: [_measure(model, text) for text in request.texts])
+        limit = 1.0 if request.skip_unreadable_above is None else request.skip_unreadable_above
+        wanted = [place for place, each in enumerate(measured) if each.unreadable_share <= limit]
         # Texts of like length together: a batch is as slow as its longest text.
-        order = sorted(range(len(request.texts)), key=lambda place: len(request.texts[place]))
-        encoded: dict[int, _Encoded] = {}
-        for start in range(0, len(order), self._options.batch_size):
-            places = order[start : start + self._options.batch_size]
+        wanted.sort(key=lambda place: measured[place].tokens)
+        vectors: dict[int, list[float]] = {}
+        for start in range(0, len(wanted), self._options.batch_size):
+            places = wanted[start : start + self._options.batch_size]
             batch = [request.texts[place] for place in places]
             found = await self._run(partial(self._encode, model, batch, request.input_type))
-            encoded.update(zip(places, found, strict=True))
-        return _response(request, [encoded[place] for place in range(len(request.texts))])
+            vectors.update(zip(places, found, strict=True))
+        return _response(request, measured, vectors)
 
     async def _run(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
@@ -123,26 +125,22 @@ class SentenceTransformersEngine:
         log.info("%s: %s on %s, texts cut at %s tokens", folder, dtype, self._options.device, model.max_seq_length)
         return model
 
-    def _encode(self, model: SentenceTransformer, texts: list[str], input_type: str | None) -> list[_Encoded]:
+    def _encode(self, model: SentenceTransformer, texts: list[str], input_type: str | None) -> list[list[float]]:
         encode = {"query": model.encode_query, "passage": model.encode_document}.get(input_type or "", model.encode)
         try:
             rows = encode(texts, batch_size=len(texts), show_progress_bar=False, convert_to_numpy=True)
         except RuntimeError as failure:
             raise EngineFailed(model=self._spec.model, reason=str(failure)) from failure
-        return [
-            _Encoded(_unit(row), *self._tokens(model, text))
-            for row, text in zip(rows.astype("float64"), texts, strict=True)
-        ]
+        return [_unit(row) for row in rows.astype("float64")]
 
-    @staticmethod
-    def _tokens(model: SentenceTransformer, text: str) -> tuple[int, float]:
-        """Tokens encoded (the text's own and the special ones, cut), and the share of unknown ones."""
-        tokenizer = model.tokenizer
-        identifiers = tokenizer.encode(text, add_special_tokens=False, truncation=False, verbose=False)
-        length = len(identifiers) + tokenizer.num_special_tokens_to_add()
-        unknown = identifiers.count(tokenizer.unk_token_id) if tokenizer.unk_token_id is not None else 0
-        share = unknown / len(identifiers) if identifiers else 0.0
-        return min(length, model.max_seq_length or length), share
+
+def _measure(model: SentenceTransformer, text: str) -> _Measured:
+    tokenizer = model.tokenizer
+    identifiers = tokenizer.encode(text, add_special_tokens=False, truncation=False, verbose=False)
+    length = len(identifiers) + tokenizer.num_special_tokens_to_add()
+    unknown = identifiers.count(tokenizer.unk_token_id) if tokenizer.unk_token_id is not None else 0
+    share = unknown / len(identifiers) if identifiers else 0.0
+    return _Measured(min(length, model.max_seq_length or length), share)
 
 
 def model_folder(spec: EngineSpec, path: str) -> Path:
@@ -186,11 +184,13 @@ def _unit(row: Sequence[float]) -> list[float]:
     return [float(number) / length for number in row] if length else list(row)
 
 
-def _response(request: EmbeddingRequest, encoded: Sequence[_Encoded]) -> EmbeddingResponse:
+def _response(
+    request: EmbeddingRequest, measured: Sequence[_Measured], vectors: Mapping[int, list[float]]
+) -> EmbeddingResponse:
     items = [
-        EmbeddingItem(index=place, embedding=each.vector, unreadable_share=each.unreadable_share)
-        for place, each in enumerate(encoded)
+        EmbeddingItem(index=place, embedding=vectors.get(place, []), unreadable_share=each.unreadable_share)
+        for place, each in enumerate(measured)
     ]
-    tokens = sum(each.tokens for each in encoded)
+    tokens = sum(measured[place].tokens for place in vectors)
     usage = Usage(prompt_tokens=tokens, total_tokens=tokens)
     return EmbeddingResponse(data=items, model=request.model, usage=usage)

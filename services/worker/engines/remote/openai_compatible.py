@@ -118,7 +118,8 @@ class OpenAICompatibleEngine:
 
     async def embed(self, request: EmbeddingRequest) -> EmbeddingResponse:
         payload = self._payload(request) | {"encoding_format": "float"}
-        payload.pop("input_type", None)  # ours; a provider may refuse what it does not know
+        for ours in ("input_type", "skip_unreadable_above"):  # a provider may refuse what it does not know
+            payload.pop(ours, None)
         answer = await self._exchange("embeddings", payload, _Embeddings)
         if sorted(item.index for item in answer.data) != list(range(len(request.texts))):
             raise self._provider.failed(f"{len(answer.data)} vectors came back for {len(request.texts)} texts")

@@ -20,7 +20,7 @@ from tests.fakes.embedder import FakeEmbedder
 
 PORTS: tuple[tuple[ChatModel, Embedder], ...] = (
     (GatewayChatModel(OpenAIClient("http://x", timeout_seconds=1)), FakeEmbedder()),
-    (FakeChatModel(), GatewayEmbedder(OpenAIClient("http://x", timeout_seconds=1))),
+    (FakeChatModel(), GatewayEmbedder(OpenAIClient("http://x", timeout_seconds=1), 0.3)),
 )
 """Checked by mypy: variants and fakes are the ports they claim to be."""
 REQUEST = ModelRequest("qwen", [Message("user", "你好"), Message("assistant", "好")], Sampling(0.3, 20))
@@ -46,7 +46,15 @@ class ScriptedClient(OpenAIClient):
         finally:
             self.closed = True
 
-    async def embed(self, model: str, texts: Sequence[str], *, input_type: str | None = None) -> EmbeddingResponse:
+    async def embed(
+        self,
+        model: str,
+        texts: Sequence[str],
+        *,
+        input_type: str | None = None,
+        skip_unreadable_above: float | None = None,
+    ) -> EmbeddingResponse:
+        assert skip_unreadable_above == 0.3
         self.asked.append((model, list(texts), input_type))
         return EmbeddingResponse.model_validate({"data": self._vectors, "model": model, "usage": {}})
 
@@ -94,50 +102,62 @@ async def test_closing_the_stream_closes_the_connection():
 
 async def test_vectors_come_in_the_order_of_the_texts_and_normalised():
     client = ScriptedClient(vectors=[{"index": 1, "embedding": [0.0, 5.0]}, {"index": 0, "embedding": [3.0, 4.0]}])
-    assert await GatewayEmbedder(client).embed_documents("m", ["a", "b"]) == [(0.6, 0.8), (0.0, 1.0)]
+    assert await GatewayEmbedder(client, 0.3).embed_documents("m", ["a", "b"]) == [(0.6, 0.8), (0.0, 1.0)]
     assert client.asked == [("m", ["a", "b"], "passage")]
 
 
 async def test_a_query_comes_with_its_unreadable_share():
     client = ScriptedClient(vectors=[{"index": 0, "embedding": [2.0], "unreadable_share": 0.25}])
-    found = await GatewayEmbedder(client).embed_query("m", "问")
+    found = await GatewayEmbedder(client, 0.3).embed_query("m", "问")
     assert (found.vector, found.unreadable_share) == ((1.0,), 0.25)
     assert client.asked == [("m", ["问"], "query")]
 
 
+async def test_what_the_model_cannot_read_has_no_vector():
+    skipped = {"index": 0, "embedding": [], "unreadable_share": 0.6}
+    readable = {"index": 1, "embedding": [2.0], "unreadable_share": 0.1}
+    client = ScriptedClient(vectors=[skipped, readable])
+    assert await GatewayEmbedder(client, 0.3).embed_documents("m", ["年报", "report"]) == [None, (1.0,)]
+    query = await GatewayEmbedder(ScriptedClient(vectors=[skipped]), 0.3).embed_query("m", "年报")
+    assert (query.vector, query.unreadable_share) == (None, 0.6)
+
+
 async def test_an_unknown_share_is_none_at_all():
     client = ScriptedClient(vectors=[{"index": 0, "embedding": [2.0]}])
-    assert (await GatewayEmbedder(client).embed_query("m", "q")).unreadable_share == 0.0
+    assert (await GatewayEmbedder(client, 0.3).embed_query("m", "q")).unreadable_share == 0.0
 
 
 async def test_a_vector_of_zeros_stays_zeros():
     client = ScriptedClient(vectors=[{"index": 0, "embedding": [0.0, 0.0]}])
-    assert await GatewayEmbedder(client).embed_documents("m", [""]) == [(0.0, 0.0)]
+    assert await GatewayEmbedder(client, 0.3).embed_documents("m", [""]) == [(0.0, 0.0)]
 
 
 @pytest.mark.parametrize("embedding", ["AACAPw==", [], [math.nan], [math.inf, 1.0], [1e308, 1e308]])
 async def test_a_vector_that_is_none_is_named(embedding: Any):
     client = ScriptedClient(vectors=[{"index": 0, "embedding": embedding}])
     with pytest.raises(ProviderFailed):
-        await GatewayEmbedder(client).embed_query("m", "q")
+        await GatewayEmbedder(client, 0.3).embed_query("m", "q")
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
 async def test_a_wrong_number_of_vectors_is_named(count: int):
     client = ScriptedClient(vectors=[{"index": index, "embedding": [1.0]} for index in range(count)])
     with pytest.raises(ProviderFailed, match=f"{count} vectors came back for 2 texts"):
-        await GatewayEmbedder(client).embed_documents("m", ["a", "b"])
+        await GatewayEmbedder(client, 0.3).embed_documents("m", ["a", "b"])
 
 
 async def test_no_vector_for_a_query_is_named():
     with pytest.raises(ProviderFailed):
-        await GatewayEmbedder(ScriptedClient()).embed_query("m", "q")
+        await GatewayEmbedder(ScriptedClient(), 0.3).embed_query("m", "q")
 
 
 async def test_the_fake_embedder_knows_likeness():
     embedder = FakeEmbedder()
     cat, cats, law = await embedder.embed_documents("m", ["a black cat", "black cats", "劳动合同法"])
     again = (await embedder.embed_query("m", "a black cat")).vector
+    assert cat is not None
+    assert cats is not None
+    assert law is not None
 
     def cosine(one: Sequence[float], other: Sequence[float]) -> float:
         return sum(a * b for a, b in zip(one, other, strict=True))

@@ -1,0 +1,82 @@
+"""Knowledge nouns → wire bodies. Used by the knowledge routes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import JsonValue
+
+from services.api.domain.knowledge import Hit, KnowledgeBase, KnowledgeFile, Place
+from services.foundation.errors import error_from
+from services.foundation.http import sentence
+from services.wire.chatchat import FileDetails, FoundDocument, KnowledgeBaseDetails
+
+
+def distance(similarity: float) -> float:
+    """0.2.10's score, lower is better, in [0, 2]: the squared L2 distance of normalised vectors, 2 − 2·cosine."""
+    return 2 - 2 * similarity
+
+
+def similarity_floor(score_threshold: float) -> float:
+    """The least similarity that a distance ceiling of 0.2.10 lets pass."""
+    return min(max(1 - score_threshold / 2, 0.0), 1.0)
+
+
+def place_facts(place: Place) -> dict[str, JsonValue]:
+    """The parts of a place that are known."""
+    known: Mapping[str, JsonValue] = {
+        "page": place.page,
+        "sheet": place.sheet,
+        "row": place.row,
+        "last_row": place.last_row,
+        "heading": " > ".join(place.heading) or None,
+    }
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def found_document(hit: Hit) -> FoundDocument:
+    """A hit as search_docs gives it."""
+    metadata: dict[str, JsonValue] = {
+        "source": hit.chunk.file_name.value,
+        **place_facts(hit.chunk.place),
+        "similarity": round(hit.similarity, 4),
+        "cosine": None if hit.cosine is None else round(hit.cosine, 4),
+        "coverage": None if hit.coverage is None else round(hit.coverage, 4),
+    }
+    return FoundDocument(
+        page_content=hit.chunk.text, metadata=metadata, id=hit.chunk.id, score=round(distance(hit.similarity), 6)
+    )
+
+
+def base_details(base: KnowledgeBase, file_count: int) -> KnowledgeBaseDetails:
+    """A base in a list."""
+    return KnowledgeBaseDetails(
+        name=base.name.value,
+        description=base.description,
+        embedding_model=base.embedding_model,
+        vector_store=base.vector_store,
+        file_count=file_count,
+        created_at=base.created_at.isoformat(),
+    )
+
+
+def file_details(file: KnowledgeFile, language: str) -> FileDetails:
+    """A file in a list, with the sentence that says why it failed."""
+    return FileDetails(
+        name=file.name.value,
+        size_bytes=file.size_bytes,
+        state=file.state.value,
+        version=file.version,
+        chunk_count=file.chunk_count,
+        modified_at=file.modified_at.isoformat(),
+        failure=failure_sentence(file, language),
+        failure_code=file.failure.code if file.failure else None,
+        warnings=list(file.warnings),
+    )
+
+
+def failure_sentence(file: KnowledgeFile, language: str) -> str | None:
+    """Why the file is not searchable, in `language`; None when it is not a failed one."""
+    if file.failure is None:
+        return None
+    return sentence(error_from(file.failure.code, file.failure.facts), language)

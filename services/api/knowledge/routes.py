@@ -1,0 +1,246 @@
+"""All /knowledge_base/* endpoints: parse, ask the service, render."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import mimetypes
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Depends, File, Form, Query, Request, UploadFile
+from fastapi.responses import FileResponse
+from pydantic import JsonValue
+
+from services.api.domain import knowledge
+from services.api.domain.knowledge import FileState, KnowledgeFile
+from services.api.domain.names import FileName, KnowledgeBaseName
+from services.api.domain.ports import Retriever
+from services.api.knowledge.render import base_details, failure_sentence, file_details, found_document, similarity_floor
+from services.api.knowledge.service import KnowledgeService, NewKnowledgeBase, Splitting, Upload
+from services.foundation.errors import ChatchatError, KnowledgeBaseNotFound
+from services.foundation.http import language_of, sentence
+from services.wire.chatchat import CreateKnowledgeBase, DeleteDocs, Envelope, FoundDocument, SearchRequest, UpdateDocs
+
+log = logging.getLogger(__name__)
+_INLINE = {"application/pdf", "text/plain", "text/csv", "text/markdown"}
+_NO_SNIFF = {"X-Content-Type-Options": "nosniff"}
+# What is not a PDF must not run as a page of ours; a sandboxed PDF would not be shown at all.
+_SANDBOX = {**_NO_SNIFF, "Content-Security-Policy": "sandbox; default-src 'none'"}
+_TAG = "Knowledge Base Management"
+
+
+@dataclass(frozen=True, slots=True)
+class Presentation:
+    """What the endpoints need beside the service.
+
+    Attributes:
+        supported: extensions a loader stands for.
+        language: of sentences when the client names none.
+        min_similarity: cut of a search that names none.
+    """
+
+    supported: Sequence[str]
+    language: str
+    min_similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class UploadForm:
+    """The form fields of an upload beside its files."""
+
+    override: bool
+    to_vector_store: bool
+    splitting: Splitting
+
+
+def upload_form(
+    *,
+    override: Annotated[bool, Form()] = False,
+    to_vector_store: Annotated[bool, Form()] = True,
+    chunk_size: Annotated[int | None, Form(ge=20, le=4000)] = None,
+    chunk_overlap: Annotated[int | None, Form(ge=0)] = None,
+) -> UploadForm:
+    """Collect the form fields of an upload."""
+    return UploadForm(override, to_vector_store, Splitting(chunk_size, chunk_overlap))
+
+
+def router(service: KnowledgeService, retriever: Retriever, presentation: Presentation) -> APIRouter:
+    """The endpoints over a service and a retriever."""
+    bases, files = _Bases(service), _Files(service, presentation)
+    search = _Search(service, retriever, presentation)
+    routes = APIRouter(prefix="/knowledge_base", tags=[_TAG])
+    for method, path, endpoint in (
+        ("GET", "/list_knowledge_bases", bases.list_knowledge_bases),
+        ("GET", "/details", bases.details),
+        ("POST", "/create_knowledge_base", bases.create_knowledge_base),
+        ("POST", "/delete_knowledge_base", bases.delete_knowledge_base),
+        ("GET", "/list_files", files.list_files),
+        ("GET", "/files", files.files),
+        ("GET", "/supported_files", files.supported_files),
+        ("POST", "/search_docs", search.search_docs),
+        ("POST", "/upload_docs", files.upload_docs),
+        ("POST", "/update_docs", files.update_docs),
+        ("POST", "/delete_docs", files.delete_docs),
+    ):
+        routes.add_api_route(path, endpoint, methods=[method])
+    routes.add_api_route("/download_doc", files.download_doc, methods=["GET"], response_class=FileResponse)
+    return routes
+
+
+class _Bases:
+    """Endpoints about whole bases."""
+
+    def __init__(self, service: KnowledgeService) -> None:
+        self._service = service
+
+    async def list_knowledge_bases(self) -> Envelope:
+        return Envelope(data=[base.name.value for base, _ in await self._service.bases()])
+
+    async def details(self) -> Envelope:
+        return Envelope(data=[base_details(base, count).model_dump() for base, count in await self._service.bases()])
+
+    async def create_knowledge_base(self, body: CreateKnowledgeBase) -> Envelope:
+        base = await self._service.create(
+            NewKnowledgeBase(
+                name=KnowledgeBaseName.parse(body.knowledge_base_name),
+                description=body.kb_info,
+                embedding_model=body.embed_model,
+                vector_store=body.vector_store_type,
+            )
+        )
+        return Envelope(msg=f"已新增知识库 {base.name}")
+
+    async def delete_knowledge_base(self, knowledge_base_name: Annotated[str, Body(examples=["samples"])]) -> Envelope:
+        name = KnowledgeBaseName.parse(knowledge_base_name)
+        await self._service.delete(name)
+        return Envelope(msg=f"成功删除知识库 {name}")
+
+
+class _Search:
+    """The search test."""
+
+    def __init__(self, service: KnowledgeService, retriever: Retriever, presentation: Presentation) -> None:
+        self._service = service
+        self._retriever = retriever
+        self._min_similarity = presentation.min_similarity
+
+    async def search_docs(self, body: SearchRequest) -> list[FoundDocument]:
+        """Passages for a query, best first. An unknown base gives an empty list, as 0.2.10 did."""
+        if not body.query.strip():
+            return []
+        try:
+            base = await self._service.get(KnowledgeBaseName.parse(body.knowledge_base_name))
+        except KnowledgeBaseNotFound:
+            return []
+        asked = "score_threshold" in body.model_fields_set
+        floor = similarity_floor(body.score_threshold) if asked else self._min_similarity
+        hits = await self._retriever.retrieve(knowledge.Query(body.query, base, body.top_k, floor))
+        return [found_document(hit) for hit in hits]
+
+
+class _Files:
+    """Endpoints about files."""
+
+    def __init__(self, service: KnowledgeService, presentation: Presentation) -> None:
+        self._service = service
+        self._supported = list(presentation.supported)
+        self._language = presentation.language
+
+    async def list_files(self, knowledge_base_name: str) -> Envelope:
+        found = await self._service.files(KnowledgeBaseName.parse(knowledge_base_name))
+        return Envelope(data=[file.name.value for file in found])
+
+    async def files(self, knowledge_base_name: str, request: Request) -> Envelope:
+        language = language_of(request, self._language)
+        found = await self._service.files(KnowledgeBaseName.parse(knowledge_base_name))
+        return Envelope(data=[file_details(file, language).model_dump() for file in found])
+
+    async def supported_files(self) -> Envelope:
+        return Envelope(data=list(self._supported))
+
+    async def upload_docs(
+        self,
+        request: Request,
+        knowledge_base_name: Annotated[str, Form()],
+        files: Annotated[list[UploadFile], File(min_length=1)],
+        form: Annotated[UploadForm, Depends(upload_form)],
+    ) -> Envelope:
+        """Store and index files; returns when they are searchable, with a sentence for each file that is not."""
+        name = KnowledgeBaseName.parse(knowledge_base_name)
+        await self._service.get(name)
+        work = [(file.filename or "", partial(self._add, name, file, form)) for file in files]
+        failed = await _failures(work, language_of(request, self._language))
+        return Envelope(msg="文件上传与向量化完成", data={"failed_files": failed})
+
+    async def _add(self, name: KnowledgeBaseName, file: UploadFile, form: UploadForm) -> KnowledgeFile:
+        parsed = FileName.parse(file.filename)
+        upload = Upload(parsed, file.file, form.override, form.to_vector_store, form.splitting)
+        return await self._service.add_file(name, upload)
+
+    async def update_docs(self, body: UpdateDocs, request: Request) -> Envelope:
+        """Index files again, from the content that lies in the base's folder."""
+        name = KnowledgeBaseName.parse(body.knowledge_base_name)
+        await self._service.get(name)
+        splitting = Splitting(body.chunk_size, body.chunk_overlap)
+        work = [(file, partial(self._adopt, name, file, splitting)) for file in dict.fromkeys(body.file_names)]
+        failed = await _failures(work, language_of(request, self._language))
+        return Envelope(msg="更新文档完成", data={"failed_files": failed})
+
+    async def _adopt(self, name: KnowledgeBaseName, file: str, splitting: Splitting) -> KnowledgeFile:
+        return await self._service.adopt(name, FileName.parse(file), splitting)
+
+    async def delete_docs(self, body: DeleteDocs, request: Request) -> Envelope:
+        name = KnowledgeBaseName.parse(body.knowledge_base_name)
+        await self._service.get(name)
+        work = [(file, partial(self._remove, name, file, body)) for file in dict.fromkeys(body.file_names)]
+        failed = await _failures(work, language_of(request, self._language))
+        return Envelope(msg="文件删除完成", data={"failed_files": failed})
+
+    async def _remove(self, name: KnowledgeBaseName, file: str, body: DeleteDocs) -> None:
+        await self._service.remove_file(name, FileName.parse(file), delete_content=body.delete_content)
+
+    async def download_doc(
+        self, knowledge_base_name: str, file_name: str, *, preview: Annotated[bool, Query()] = False
+    ) -> FileResponse:
+        """The source file; with `preview`, shown in the browser where that is safe."""
+        name = FileName.parse(file_name)
+        path = await self._service.stored_path(KnowledgeBaseName.parse(knowledge_base_name), name)
+        media_type = mimetypes.guess_type(name.value)[0] or "application/octet-stream"
+        inline = preview and media_type in _INLINE
+        return FileResponse(
+            path,
+            media_type="text/plain" if inline and media_type.startswith("text/") else media_type,
+            filename=name.value,
+            content_disposition_type="inline" if inline else "attachment",
+            headers=_NO_SNIFF if media_type == "application/pdf" else _SANDBOX,
+        )
+
+
+Work = Callable[[], Awaitable[KnowledgeFile | None]]
+
+
+async def _failures(work: Sequence[tuple[str, Work]], language: str) -> dict[str, JsonValue]:
+    """Do the work for every file at once, of one name in the order given; a sentence for each file that failed."""
+
+    async def outcome(name: str, do: Work) -> str | None:
+        try:
+            file = await do()
+        except ChatchatError as failure:
+            return sentence(failure, language)
+        except Exception as failure:
+            log.exception("file %r failed", name)
+            return sentence(ChatchatError(reason=type(failure).__name__), language)
+        if file is not None and file.state is FileState.FAILED:
+            return failure_sentence(file, language)
+        return None
+
+    async def outcomes(name: str) -> list[str]:
+        said = [await outcome(name, do) for other, do in work if other == name]
+        return [sentence for sentence in said if sentence is not None]
+
+    names = list(dict.fromkeys(name for name, _ in work))
+    found = await asyncio.gather(*(outcomes(name) for name in names))
+    return {name: " ".join(sentences) for name, sentences in zip(names, found, strict=True) if sentences}

@@ -1,0 +1,309 @@
+"""The knowledge service: bases and their files. Routes and init_database.py call it; nothing here knows of HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import secrets
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO
+
+from services.api.domain.knowledge import (
+    FileId,
+    FileState,
+    KnowledgeBase,
+    KnowledgeBaseId,
+    KnowledgeFile,
+    SourceFile,
+)
+from services.api.domain.names import FileName, KnowledgeBaseName
+from services.api.domain.ports import Splitter
+from services.api.knowledge.files import ContentFolders, StoredFile
+from services.api.knowledge.ingest import Indexes, Ingestor
+from services.foundation.errors import (
+    ChatchatError,
+    FileExists,
+    FileNotInBase,
+    KnowledgeBaseExists,
+    UnknownModel,
+    UnknownVariant,
+)
+from services.foundation.registry import Registry
+from services.foundation.settings.tree import Knowledge
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class NewKnowledgeBase:
+    """What a new base is made from; None takes the configured default."""
+
+    name: KnowledgeBaseName
+    description: str = ""
+    embedding_model: str | None = None
+    vector_store: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Splitting:
+    """How passages are cut; None takes the configured value."""
+
+    chunk_chars: int | None = None
+    overlap_chars: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One file that comes in.
+
+    Attributes:
+        replace: take the place of a file of the same name.
+        index: make it searchable before returning.
+    """
+
+    name: FileName
+    source: IO[bytes]
+    replace: bool = False
+    index: bool = True
+    splitting: Splitting = Splitting()
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """What a new base may choose from."""
+
+    embedding_models: Sequence[str]
+    default_embedding: str
+    vector_stores: Sequence[str]
+    splitters: Registry[Splitter]
+
+
+class KnowledgeService:
+    """Creates and deletes bases; adds, re-indexes and removes files. Work on one file never overlaps."""
+
+    def __init__(
+        self, indexes: Indexes, folders: ContentFolders, ingestor: Ingestor, catalogue: Catalogue, settings: Knowledge
+    ) -> None:
+        self._indexes = indexes
+        self._folders = folders
+        self._ingestor = ingestor
+        self._catalogue = catalogue
+        self._settings = settings
+        self._locks: weakref.WeakValueDictionary[tuple[str, str], asyncio.Lock] = weakref.WeakValueDictionary()
+
+    async def create(self, base: NewKnowledgeBase) -> KnowledgeBase:
+        """Make an empty base.
+
+        Raises:
+            KnowledgeBaseExists: the name is taken, ignoring case.
+            UnknownModel, UnknownVariant: it asks for a model or store that is not configured.
+        """
+        model = base.embedding_model or self._catalogue.default_embedding
+        if model not in self._catalogue.embedding_models:
+            raise UnknownModel(model=model, known=", ".join(self._catalogue.embedding_models))
+        store = base.vector_store or self._settings.vector_store.name
+        if store not in self._catalogue.vector_stores:
+            raise UnknownVariant(shelf="vector store", name=store, known=", ".join(self._catalogue.vector_stores))
+        made = KnowledgeBase(
+            id=KnowledgeBaseId(secrets.token_hex(16)),
+            name=base.name,
+            description=base.description,
+            embedding_model=model,
+            vector_store=store,
+            created_at=datetime.now(UTC),
+        )
+        async with self._indexes.storage.begin() as work:
+            await work.knowledge_bases.add(made)
+        await asyncio.to_thread(self._folders.make, made.name)
+        return made
+
+    async def ensure(self, base: NewKnowledgeBase) -> KnowledgeBase:
+        """The base of that name, made if it does not exist."""
+        try:
+            return await self.create(base)
+        except KnowledgeBaseExists:
+            return await self.get(base.name)
+
+    async def get(self, name: KnowledgeBaseName) -> KnowledgeBase:
+        """Raises KnowledgeBaseNotFound."""
+        async with self._indexes.storage.begin() as work:
+            return await work.knowledge_bases.get(name)
+
+    async def bases(self) -> list[tuple[KnowledgeBase, int]]:
+        """Every base with its number of files."""
+        async with self._indexes.storage.begin() as work:
+            counts = await work.files.counts()
+            return [(base, counts.get(base.id, 0)) for base in await work.knowledge_bases.all()]
+
+    async def delete(self, name: KnowledgeBaseName) -> None:
+        """Delete a base with its files, chunks and vectors. Its chunks cannot be found from the first step on."""
+        base = await self.get(name)
+        await asyncio.to_thread(self._folders.discard, base)
+        await self._finish_deletion(base.id)
+
+    async def _finish_deletion(self, base: KnowledgeBaseId) -> None:
+        async with self._indexes.storage.begin() as work:
+            await work.knowledge_bases.remove(base)
+        await self._indexes.vectors.drop(base)
+        await self._indexes.keywords.drop(base)
+        await asyncio.to_thread(self._folders.sweep, base)
+
+    async def reset(self, name: KnowledgeBaseName, embedding_model: str | None = None) -> KnowledgeBase:
+        """Forget what a base's files were indexed as, and keep the files: the first step of rebuilding it.
+
+        Raises:
+            KnowledgeBaseNotFound.
+        """
+        base = await self.get(name)
+        fresh = dataclasses.replace(base, dimensions=None, embedding_model=embedding_model or base.embedding_model)
+        async with self._indexes.storage.begin() as work:
+            for file in await work.files.of_base(base.id):
+                await work.files.remove(file.id)
+            await work.knowledge_bases.update(fresh)
+        await self._indexes.vectors.drop(base.id)
+        await self._indexes.keywords.drop(base.id)
+        return fresh
+
+    async def files(self, name: KnowledgeBaseName) -> list[KnowledgeFile]:
+        """The file records of a base. Raises KnowledgeBaseNotFound."""
+        async with self._indexes.storage.begin() as work:
+            base = await work.knowledge_bases.get(name)
+            return await work.files.of_base(base.id)
+
+    async def stored_path(self, name: KnowledgeBaseName, file: FileName) -> Path:
+        """Where the source file of a record lies. Raises KnowledgeBaseNotFound, FileNotInBase."""
+        base = await self.get(name)
+        await self._record(base, file)
+        path = self._folders.path(base.name, file)
+        if not path.is_file():
+            raise FileNotInBase(knowledge_base=base.name.value, file=file.value)
+        return path
+
+    async def add_file(self, name: KnowledgeBaseName, upload: Upload) -> KnowledgeFile:
+        """Store a file and, if asked, index it. What this returns survives the death of the process.
+
+        A file that cannot be indexed is kept and its record says why.
+
+        Raises:
+            KnowledgeBaseNotFound, UnsupportedFile, FileExists, FileTooLarge, EmptyFile: nothing was kept.
+        """
+        base = await self.get(name)
+        self._ingestor.check_type(SourceFile(upload.name, Path(upload.name.value)))
+        async with self._lock(base, upload.name):
+            async with self._indexes.storage.begin() as work:
+                known = await work.files.find(base.id, upload.name)
+            if known is not None and not upload.replace:
+                raise FileExists(file=upload.name.value)
+            stored = await asyncio.to_thread(self._folders.save, base.name, upload.name, upload.source)
+            record = await self._save_record(base, upload.name, stored, known)
+            return await self._index(base, record, upload.splitting) if upload.index else record
+
+    async def adopt(self, name: KnowledgeBaseName, file: FileName, splitting: Splitting = Splitting()) -> KnowledgeFile:
+        """Index a file that lies in the base's folder, with or without a record.
+
+        Raises:
+            KnowledgeBaseNotFound, FileNotInBase, UnsupportedFile.
+        """
+        base = await self.get(name)
+        async with self._lock(base, file):
+            async with self._indexes.storage.begin() as work:
+                known = await work.files.find(base.id, file)
+            stored = await asyncio.to_thread(self._folders.describe, base.name, file)
+            if stored is None:
+                raise FileNotInBase(knowledge_base=base.name.value, file=file.value)
+            self._ingestor.check_type(SourceFile(file, Path(file.value)))
+            record = await self._save_record(base, file, stored, known)
+            return await self._index(base, record, splitting)
+
+    async def remove_file(self, name: KnowledgeBaseName, file: FileName, *, delete_content: bool) -> None:
+        """Remove exactly one file's record, chunks and vectors, and its source file if asked.
+
+        Raises:
+            KnowledgeBaseNotFound, FileNotInBase.
+        """
+        base = await self.get(name)
+        async with self._lock(base, file):
+            record = await self._record(base, file)
+            async with self._indexes.storage.begin() as work:
+                chunks = await work.chunks.ids_of_file(record.id)
+                await work.files.remove(record.id)
+            await self._indexes.vectors.remove(base.id, chunks)
+            await self._indexes.keywords.remove(base.id, chunks)
+            if delete_content:
+                await asyncio.to_thread(self._folders.remove, base.name, file)
+
+    async def resume(self) -> None:
+        """Finish what a crash interrupted: deletions that were asked for, files that were to be indexed."""
+        for discarded in await asyncio.to_thread(lambda: list(self._folders.discarded())):
+            log.info("finishing the deletion of base %s", discarded)
+            await self._finish_deletion(discarded)
+        for base, _ in await self.bases():
+            for file in await self.files(base.name):
+                if file.state is FileState.PENDING:
+                    log.info("taking up %r of %r again", file.name.value, base.name.value)
+                    await self._resume_file(base, file)
+
+    async def _resume_file(self, base: KnowledgeBase, file: KnowledgeFile) -> None:
+        try:
+            await self.adopt(base.name, file.name)
+        except ChatchatError as failure:
+            log.warning("cannot take up %r of %r: %s", file.name.value, base.name.value, failure)
+
+    async def _save_record(
+        self, base: KnowledgeBase, name: FileName, stored: StoredFile, known: KnowledgeFile | None
+    ) -> KnowledgeFile:
+        now = datetime.now(UTC)
+        record = known or KnowledgeFile(
+            id=FileId(secrets.token_hex(16)),
+            knowledge_base_id=base.id,
+            name=name,
+            size_bytes=stored.size_bytes,
+            sha256=stored.sha256,
+            version=0,
+            state=FileState.STORED,
+            created_at=now,
+            modified_at=now,
+        )
+        record = dataclasses.replace(
+            record,
+            size_bytes=stored.size_bytes,
+            sha256=stored.sha256,
+            version=record.version + (record.version == 0 or record.sha256 != stored.sha256),
+            state=record.state if record.sha256 == stored.sha256 else FileState.STORED,
+            modified_at=now,
+        )
+        async with self._indexes.storage.begin() as work:
+            await work.files.save(record)
+        return record
+
+    async def _index(self, base: KnowledgeBase, record: KnowledgeFile, splitting: Splitting) -> KnowledgeFile:
+        pending = dataclasses.replace(record, state=FileState.PENDING, failure=None)
+        async with self._indexes.storage.begin() as work:
+            await work.files.save(pending)
+        source = SourceFile(record.name, self._folders.path(base.name, record.name))
+        return await self._ingestor.index(base, pending, source, self._splitter(splitting))
+
+    def _splitter(self, splitting: Splitting) -> Splitter:
+        chunk_chars = splitting.chunk_chars or self._settings.chunk_chars
+        overlap = self._settings.overlap_chars if splitting.overlap_chars is None else splitting.overlap_chars
+        return self._catalogue.splitters.build(
+            self._settings.splitter.name,
+            chunk_chars=chunk_chars,
+            overlap_chars=min(overlap, chunk_chars // 2),
+            **self._settings.splitter.options,
+        )
+
+    async def _record(self, base: KnowledgeBase, file: FileName) -> KnowledgeFile:
+        async with self._indexes.storage.begin() as work:
+            record = await work.files.find(base.id, file)
+        if record is None:
+            raise FileNotInBase(knowledge_base=base.name.value, file=file.value)
+        return record
+
+    def _lock(self, base: KnowledgeBase, file: FileName) -> asyncio.Lock:
+        return self._locks.setdefault((base.id, file.value), asyncio.Lock())
