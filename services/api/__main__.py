@@ -1,0 +1,23 @@
+"""`python -m services.api`: the Chatchat API as a process."""
+
+from __future__ import annotations
+
+import uvicorn
+
+from services.api.app import create_app
+from services.foundation import logs
+from services.foundation.settings.load import load_settings
+
+
+def main() -> None:
+    """Read the settings and serve."""
+    settings = load_settings()
+    logs.configure("api", settings.server.logging.level)
+    endpoint = settings.server.api
+    uvicorn.run(
+        create_app(settings), host=endpoint.host, port=endpoint.port, log_config=None, timeout_graceful_shutdown=3
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What this installation offers: its models."""

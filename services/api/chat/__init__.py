@@ -1,0 +1,1 @@
+"""Answers: with no context or with passages of a knowledge base."""

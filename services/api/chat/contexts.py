@@ -1,0 +1,70 @@
+"""Where an answer's context comes from, and how passages are shown to a model."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Sequence
+
+from services.api.domain.knowledge import Citation, Hit, KnowledgeBase, Place, Query
+from services.api.domain.ports import Retriever
+
+_NUMBER = re.compile(r"^(\s*)\[(\d+)\]", re.MULTILINE)
+
+
+class KnowledgeContext:
+    """Passages of one knowledge base."""
+
+    def __init__(self, retriever: Retriever, base: KnowledgeBase, *, top_k: int, min_similarity: float) -> None:
+        self._retriever = retriever
+        self._base = base
+        self._top_k = top_k
+        self._min_similarity = min_similarity
+
+    async def gather(self, question: str) -> list[Hit]:
+        return await self._retriever.retrieve(Query(question, self._base, self._top_k, self._min_similarity))
+
+    def cite(self, hits: Sequence[Hit]) -> tuple[Citation, ...]:
+        """The hits as a person sees them, numbered from 1 in their order."""
+        return tuple(
+            Citation(
+                number=number,
+                knowledge_base=self._base.name,
+                file_name=hit.chunk.file_name,
+                place=hit.chunk.place,
+                excerpt=hit.chunk.text,
+                similarity=hit.similarity,
+                chunk_id=hit.chunk.id,
+            )
+            for number, hit in enumerate(hits, start=1)
+        )
+
+
+def numbered_context(citations: Sequence[Citation]) -> str:
+    """The passages as a prompt shows them: `[n] 出处: file place`, then the text.
+
+    Angle brackets and ampersands are escaped and numbers in brackets at the start of a line are widened, so that no
+    passage can imitate the prompt's own tags or another passage.
+    """
+    return "\n\n".join(
+        f"[{citation.number}] 出处: {_inert(_source(citation))}\n{_inert(citation.excerpt)}" for citation in citations
+    )
+
+
+def _inert(text: str) -> str:
+    return _NUMBER.sub(r"\1［\2］", html.escape(text, quote=False))
+
+
+def _source(citation: Citation) -> str:
+    parts = [f"{citation.file_name} {_where(citation.place)}".strip(), " > ".join(citation.place.heading)]
+    return " | ".join(part for part in parts if part)
+
+
+def _where(place: Place) -> str:
+    if place.page is not None:
+        return f"第 {place.page} 页"
+    sheet = f"工作表 {place.sheet}" if place.sheet else ""
+    if place.row is None:
+        return sheet
+    rows = f"第 {place.row} 行" if place.last_row in {None, place.row} else f"第 {place.row}-{place.last_row} 行"
+    return f"{sheet} {rows}".strip()

@@ -1,0 +1,182 @@
+"""ChatEvents → 0.2.10 events, and ChatEvents → OpenAI bodies. The only place that knows either shape."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from pydantic import JsonValue
+
+from services.api.domain.answering import ChatEvent, Citations, Finished, Token
+from services.api.domain.knowledge import Citation
+from services.foundation.sse import closing
+from services.wire.chatchat import CitationBody
+from services.wire.openai import ChatChoice, ChatChunk, ChatCompletion, ChoiceMessage, ChunkChoice, Delta, Usage, new_id
+
+# Recorded on the 0.2.10 wire; old clients look for it.
+NOTHING_FOUND = "<span style='color:red'>未找到相关文档,该回答为大模型自身能力解答！</span>"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer, collected from its events."""
+
+    text: str
+    query: str
+    citations: tuple[Citation, ...]
+    finished: Finished
+
+
+async def collect(events: AsyncIterator[ChatEvent]) -> Answer:
+    """Read an answer to its end."""
+    pieces: list[str] = []
+    found = Citations("", ())
+    finished = Finished("stop")
+    async for event in events:
+        match event:
+            case Token(text):
+                pieces.append(text)
+            case Citations():
+                found = event
+            case Finished():
+                finished = event
+    return Answer("".join(pieces), found.query, found.citations, finished)
+
+
+def event_text(body: Mapping[str, JsonValue]) -> str:
+    """One 0.2.10 event: Python's default JSON separators, other scripts unescaped."""
+    return json.dumps(body, ensure_ascii=False)
+
+
+async def chat_events(events: AsyncIterator[ChatEvent], message_id: str, *, stream: bool) -> AsyncIterator[str]:
+    """/chat/chat: `{"text", "message_id"}`; without `stream`, one event with all of it."""
+    if not stream:
+        yield event_text({"text": (await collect(events)).text, "message_id": message_id})
+        return
+    async with closing(events):
+        async for event in events:
+            if isinstance(event, Token):
+                yield event_text({"text": event.text, "message_id": message_id})
+
+
+async def knowledge_events(events: AsyncIterator[ChatEvent], base_url: str, *, stream: bool) -> AsyncIterator[str]:
+    """/chat/knowledge_base_chat: `{"answer"}`…, then `{"docs", "citations", "query"}`; without `stream`, one event."""
+    if not stream:
+        answer = await collect(events)
+        yield event_text({"answer": answer.text, **_sources(Citations(answer.query, answer.citations), base_url)})
+        return
+    found = Citations("", ())
+    async with closing(events):
+        async for event in events:
+            match event:
+                case Citations():
+                    found = event
+                case Token(text):
+                    yield event_text({"answer": text})
+                case Finished():
+                    yield event_text(_sources(found, base_url))
+
+
+def _sources(found: Citations, base_url: str) -> dict[str, JsonValue]:
+    documents = [_document(citation, base_url) for citation in found.citations] or [NOTHING_FOUND]
+    return {
+        "docs": list(documents),
+        "citations": [citation_body(citation, base_url).model_dump() for citation in found.citations],
+        "query": found.query,
+    }
+
+
+def _document(citation: Citation, base_url: str) -> str:
+    link = _download(citation, base_url, preview=False)
+    return f"出处 [{citation.number}] [{citation.file_name}]({link}) \n\n{citation.excerpt}\n\n"
+
+
+def _download(citation: Citation, base_url: str, *, preview: bool) -> str:
+    asked = {"knowledge_base_name": citation.knowledge_base.value, "file_name": citation.file_name.value}
+    if preview:
+        asked["preview"] = "true"
+    page = f"#page={citation.place.page}" if preview and citation.place.page is not None else ""
+    return f"{base_url}knowledge_base/download_doc?{urlencode(asked)}{page}"
+
+
+def citation_body(citation: Citation, base_url: str) -> CitationBody:
+    """A citation as structure; `url` opens the file, a PDF at the cited page."""
+    place = citation.place
+    return CitationBody(
+        number=citation.number,
+        knowledge_base=citation.knowledge_base.value,
+        file_name=citation.file_name.value,
+        page=place.page,
+        sheet=place.sheet,
+        row=place.row,
+        last_row=place.last_row,
+        heading=list(place.heading),
+        excerpt=citation.excerpt,
+        similarity=round(citation.similarity, 4),
+        chunk_id=citation.chunk_id,
+        url=_download(citation, base_url, preview=True),
+    )
+
+
+def citations_json(citations: Sequence[Citation], base_url: str) -> str:
+    """Citations as they are kept with a turn."""
+    return json.dumps([citation_body(citation, base_url).model_dump() for citation in citations], ensure_ascii=False)
+
+
+def openai_completion(answer: Answer, model: str, base_url: str) -> ChatCompletion:
+    """A whole answer as OpenAI writes it, with `citations` beside the choices."""
+    return ChatCompletion(
+        model=model,
+        choices=[
+            ChatChoice(
+                message=ChoiceMessage(content=answer.text), finish_reason=answer.finished.reason
+            )
+        ],
+        usage=_usage(answer.finished),
+        citations=[citation_body(citation, base_url).model_dump() for citation in answer.citations],
+    )  # fmt: skip
+
+
+async def openai_events(
+    events: AsyncIterator[ChatEvent], model: str, base_url: str, *, include_usage: bool
+) -> AsyncIterator[str]:
+    """An answer as an OpenAI stream; the last content chunk carries `citations`."""
+    ident = new_id("chatcmpl")
+    found: tuple[Citation, ...] = ()
+
+    def chunk(delta: Delta, reason: str | None = None) -> ChatChunk:
+        return ChatChunk(id=ident, model=model, choices=[ChunkChoice(delta=delta, finish_reason=reason)])
+
+    yield _line(chunk(Delta(role="assistant", content="")))
+    async with closing(events):
+        async for event in events:
+            match event:
+                case Citations(_, citations):
+                    found = citations
+                case Token(text):
+                    yield _line(chunk(Delta(content=text)))
+                case Finished(reason):
+                    last = chunk(Delta(), reason)
+                    cited: list[JsonValue] = [citation_body(citation, base_url).model_dump() for citation in found]
+                    yield _line(last, citations=cited)
+                    if include_usage:
+                        yield _line(ChatChunk(id=ident, model=model, choices=[], usage=_usage(event)))
+    yield "[DONE]"
+
+
+def _line(chunk: ChatChunk, **extra: JsonValue) -> str:
+    body: dict[str, JsonValue] = chunk.model_dump(exclude_none=True)
+    for choice in chunk.choices:
+        if choice.finish_reason is None:
+            body["choices"] = [{**choice.model_dump(exclude_none=True), "finish_reason": None}]
+    return json.dumps({**body, **extra}, ensure_ascii=False)
+
+
+def _usage(finished: Finished) -> Usage:
+    return Usage(
+        prompt_tokens=finished.prompt_tokens,
+        completion_tokens=finished.completion_tokens,
+        total_tokens=finished.prompt_tokens + finished.completion_tokens,
+    )
