@@ -48,7 +48,7 @@ def attack(url: str) -> dict[str, object]:
 
 @pytest.mark.parametrize("with_status", [True, False])
 async def test_a_wrong_token_is_401_and_nothing_is_asked(with_status):
-    app = create_app(Server(worker_token=SecretStr("right")))
+    app = create_app(Server(worker_token=SecretStr("the-right-token")))
     async with canary("127.0.0.1") as watched, serve(app) as url, httpx.AsyncClient(base_url=url) as http:
         body = attack(watched.url)
         if not with_status:
@@ -59,18 +59,18 @@ async def test_a_wrong_token_is_401_and_nothing_is_asked(with_status):
                 answer = await http.request(method, path, json=body, headers=headers)
                 assert answer.status_code == 401
                 assert answer.headers["www-authenticate"] == "Bearer"
-        models = await http.post("/list_models", headers={"x-api-key": "right"})
+        models = await http.post("/list_models", headers={"x-api-key": "the-right-token"})
         assert models.json() == {"models": []}
         assert watched.connections == 0
 
 
 @pytest.mark.parametrize("with_status", [True, False])
 async def test_a_foreign_address_is_403_and_nothing_is_asked(with_status):
-    app = create_app(Server(worker_token=SecretStr("right"), worker_addresses=("127.0.0.1",)))
+    app = create_app(Server(worker_token=SecretStr("the-right-token"), worker_addresses=("127.0.0.1",)))
     async with (
         canary("127.0.0.2") as watched,
         serve(app) as url,
-        ControllerClient(url, token=SecretStr("right")) as client,
+        ControllerClient(url, token=SecretStr("the-right-token")) as client,
     ):
         status = WorkerStatus(model_names=["qwen"]) if with_status else None
         with pytest.raises(Forbidden):
@@ -80,10 +80,10 @@ async def test_a_foreign_address_is_403_and_nothing_is_asked(with_status):
 
 
 async def test_the_right_token_may_register_renew_and_withdraw():
-    app = create_app(Server(worker_token=SecretStr("right")))
+    app = create_app(Server(worker_token=SecretStr("the-right-token")))
     worker = RegisterWorker(worker_name="http://127.0.0.1:9", worker_status=WorkerStatus(model_names=["m"]))
     async with serve(app) as url:
-        async with ControllerClient(url, token=SecretStr("right")) as client:
+        async with ControllerClient(url, token=SecretStr("the-right-token")) as client:
             assert not await client.renew(HeartBeat(worker_name=worker.worker_name))
             await client.register(worker)
             assert await client.renew(HeartBeat(worker_name=worker.worker_name, queue_length=3))

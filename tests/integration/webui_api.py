@@ -28,6 +28,7 @@ from tests.live import free_port
 
 Json = Annotated[dict[str, Any], Body()]
 WHEN = "2026-11-21T08:30:00+00:00"
+OWNER = "owner-of-the-tests-0123456789abcdef"
 
 
 @dataclass
@@ -236,6 +237,13 @@ def _chat(app: FastAPI, script: Script) -> None:  # noqa: C901 - a list of endpo
     @app.post("/chat/knowledge_base_chat")
     async def knowledge_base_chat(request: Request, body: Json) -> Response:
         return answer(body, "answer", request)
+
+
+def with_samples() -> Script:
+    """The usual script: one knowledge base of one file."""
+    script = Script()
+    script.add_base("samples", "示例", ("手册.pdf",))
+    return script
 
 
 @contextlib.contextmanager
