@@ -27,11 +27,6 @@ _MULTIPART_SLACK_BYTES = 10_000_000
 # Paths that 0.2.10 does not know answer with the true status; its own answer 200 with the code in the envelope.
 _NEW_PATHS = ("/conversations", "/models", "/knowledge_base/details", "/knowledge_base/files")
 
-# Refused before any endpoint was reached.
-_REFUSED = ("access.", "request.too_large")
-# 0.2.10's ListResponse keeps its list on a failure.
-_LISTS = {"/knowledge_base/list_files", "/knowledge_base/list_knowledge_bases"}
-
 
 def create_app(settings: Settings, replace: Replacements | None = None) -> FastAPI:
     """Make the API. `replace` puts other parts (fakes) in the place of the configured ones."""
@@ -41,9 +36,10 @@ def create_app(settings: Settings, replace: Replacements | None = None) -> FastA
         if request.scope["path"].endswith("/chat/completions"):
             return render_openai(error, request)
         body = envelope_body(error, request_id_of(request), language_of(request, settings.server.language))
-        if request.scope["path"] in _LISTS:
-            body["data"] = []
-        true_status = request.scope["path"].startswith(_NEW_PATHS) or error.code.startswith(_REFUSED)
+        path: str = request.scope["path"]
+        if path.endswith("/list_files"):
+            body["data"] = []  # as 0.2.10's ListResponse
+        true_status = path.startswith(_NEW_PATHS) or error.code.startswith(("access.", "request.too_large"))
         return JSONResponse(body, STATUS[error.kind] if true_status else 200)
 
     app = create_service_app(

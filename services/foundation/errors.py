@@ -4,6 +4,7 @@ ChatchatError               internal                    INTERNAL
 ├── InvalidName             name.invalid                INVALID
 ├── InvalidRequest          request.invalid             INVALID
 ├── RequestTooLarge         request.too_large           TOO_LARGE
+├── RequestAbandoned        request.abandoned           INVALID
 ├── InvalidSetting          setting.invalid             INVALID
 ├── Unauthenticated         access.unauthenticated      UNAUTHENTICATED
 ├── Forbidden               access.forbidden            FORBIDDEN
@@ -106,6 +107,12 @@ class RequestTooLarge(ChatchatError):
     code = "request.too_large"
     kind = Kind.TOO_LARGE
     sentence = "The request is larger than the limit of {limit_bytes} bytes. Send less at a time."
+
+
+class RequestAbandoned(ChatchatError):
+    code = "request.abandoned"
+    kind = Kind.INVALID
+    sentence = "The client left before the answer was ready."
 
 
 class InvalidSetting(ChatchatError):

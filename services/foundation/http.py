@@ -5,15 +5,16 @@ Everything around the routes is plain ASGI: Starlette's BaseHTTPMiddleware buffe
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import yaml
 from fastapi import FastAPI, Request
@@ -25,7 +26,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.foundation import VERSION
 from services.foundation.access import AccessCheck
-from services.foundation.errors import ChatchatError, Kind, RequestTooLarge
+from services.foundation.errors import ChatchatError, Kind, RequestAbandoned, RequestTooLarge
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ STATUS: Mapping[Kind, int] = {
     Kind.TIMEOUT: 504,
     Kind.INTERNAL: 500,
 }
+_GONE_POLL_SECONDS = 0.1
 _RETRY_SECONDS = {Kind.OVERLOADED: "1", Kind.UNAVAILABLE: "2"}
 _OPENAI_CODES = {
     "model.unknown": "model_not_found",
@@ -60,6 +62,7 @@ _OPENAI_TYPES = {
     Kind.INTERNAL: "server_error",
 }
 
+T = TypeVar("T")
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
@@ -242,6 +245,23 @@ class _Outermost:
             return message
 
         return counted
+
+
+async def while_connected(request: Request, work: Coroutine[None, None, T]) -> T:
+    """Do the work of an answer that is not streamed, and give it up when the client leaves.
+
+    Raises:
+        RequestAbandoned: the client left; nobody will read it.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        while not (await asyncio.wait({task}, timeout=_GONE_POLL_SECONDS))[0]:
+            if await request.is_disconnected():
+                raise RequestAbandoned
+        return task.result()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def use_openai_errors(app: FastAPI) -> None:

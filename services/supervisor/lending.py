@@ -28,7 +28,7 @@ async def served(settings: Settings, models: Collection[str]) -> AsyncIterator[N
         InvalidSetting: they cannot be started as configured; the reason names the problem.
         ServiceUnreachable: they ended before the block did.
     """
-    if await _are_served(settings, models):
+    if not models or await _are_served(settings, models):
         yield
         return
     wanted = Flags(control_plane=True, local_models=True, remote_models=True, model_names=tuple(models))

@@ -8,13 +8,21 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 
 
 class Body(BaseModel):
     """A request body; unknown fields are ignored, as 0.2.10 did."""
 
     model_config = ConfigDict(protected_namespaces=())
+
+    @field_validator("*")
+    @classmethod
+    def _is_text(cls, value: object) -> object:
+        """Half of a surrogate pair is valid JSON and no text: it could be neither stored nor answered."""
+        if isinstance(value, str) and any("\ud800" <= char <= "\udfff" for char in value):
+            raise ValueError("it holds characters that are no text")
+        return value
 
 
 class Envelope(BaseModel):
@@ -150,7 +158,7 @@ class KnowledgeBaseDetails(BaseModel):
 
 
 class FileDetails(BaseModel):
-    """Ours: one element of GET /knowledge_base/files. `state` is stored, indexed or failed."""
+    """Ours: one element of GET /knowledge_base/files. `state` is stored, pending, indexed or failed."""
 
     name: str
     size_bytes: int

@@ -103,3 +103,18 @@ async def test_an_openai_client_that_leaves_stops_the_model(api: ApiBench, live:
         await stream.close()
     async with asyncio.timeout(1):
         await api.model.broken_off.wait()
+
+
+async def test_an_openai_client_that_leaves_an_unstreamed_answer_stops_the_model(api: ApiBench, live: str):
+    api.model.lines = [["一", asyncio.Event()]]
+    async with client(live) as ask:
+        waiting = asyncio.create_task(
+            ask.chat.completions.create(model="talk", messages=[{"role": "user", "content": ASKED}])
+        )
+        while not api.model.requests:
+            await asyncio.sleep(0.01)
+        waiting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await waiting
+    async with asyncio.timeout(1):
+        await api.model.broken_off.wait()

@@ -21,7 +21,7 @@ from services.api.domain.ports import Retriever
 from services.api.knowledge.render import similarity_floor
 from services.api.knowledge.service import KnowledgeService
 from services.foundation.errors import ChatchatError, InvalidRequest
-from services.foundation.http import envelope_body, language_of, openai_body, request_id_of
+from services.foundation.http import envelope_body, language_of, openai_body, request_id_of, while_connected
 from services.foundation.sse import event_response
 from services.wire.chatchat import ChatRequest, HistoryItem, KnowledgeBaseChatRequest
 from services.wire.openai import ChatCompletionRequest
@@ -146,7 +146,8 @@ class _OpenAIBase:
         events: AsyncIterator[ChatEvent] = Grounded(self._parts.speaker, context).answer(question)
         base_url = _base_url(request, self._defaults)
         if not body.stream:
-            whole = render.openai_completion(await render.collect(events), body.model, base_url)
+            answer = await while_connected(request, render.collect(events))
+            whole = render.openai_completion(answer, body.model, base_url)
             return JSONResponse(whole.model_dump())
         include_usage = body.stream_options is not None and body.stream_options.include_usage
         lines = render.openai_events(events, body.model, base_url, include_usage=include_usage)

@@ -82,3 +82,8 @@ def test_a_found_document_is_0_2_10s():
     assert FoundDocument(page_content="x", metadata={"source": "f"}).model_dump_json() == (
         '{"page_content":"x","metadata":{"source":"f"},"type":"Document","id":null,"score":3.0}'
     )
+
+
+def test_half_of_a_surrogate_pair_is_no_text():
+    with pytest.raises(ValidationError, match="no text"):
+        ChatRequest.model_validate({"query": "\ud800"})
