@@ -75,7 +75,9 @@ async def test_a_row_that_is_here_already_stops_the_import_and_nothing_is_copied
     await storage.stop()
 
 
-@pytest.mark.parametrize(("content", "said"), [(None, "no file"), (b"not a database" * 100, "cannot"), (b"", "none of")])
+@pytest.mark.parametrize(
+    ("content", "said"), [(None, "no file"), (b"not a database" * 100, "cannot"), (b"", "none of")]
+)
 async def test_a_file_that_is_no_database_of_ours_is_refused(tmp_path: Path, content: bytes | None, said: str) -> None:
     if content is not None:
         (tmp_path / "other.db").write_bytes(content)

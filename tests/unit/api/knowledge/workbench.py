@@ -1,0 +1,175 @@
+"""The knowledge room joined from fakes, with a loader, an embedder and a storage that can be told to misbehave."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from services.api.domain.knowledge import Chunk, Document, KnowledgeFile, Passage, Query, Section, SourceFile, Vector
+from services.api.domain.names import FileName, KnowledgeBaseName
+from services.api.domain.ports import Loader, Splitter
+from services.api.knowledge.files import ContentFolders
+from services.api.knowledge.ingest import Indexes, IngestLimits, Ingestor
+from services.api.knowledge.maintenance import Maintenance
+from services.api.knowledge.retrieval import HybridRetriever
+from services.api.knowledge.service import Catalogue, KnowledgeService, NewKnowledgeBase, Upload
+from services.foundation.errors import UnreadableFile
+from services.foundation.registry import Registry
+from services.foundation.settings.tree import Choice, Knowledge, Retrieval
+from tests.fakes.embedder import FakeEmbedder
+from tests.fakes.storage import MemoryChunks, MemoryStorage, MemoryUnitOfWork
+from tests.fakes.text_index import MemoryTextIndex
+from tests.fakes.vector_store import MemoryStore
+
+BASE = KnowledgeBaseName("政策")
+FILE = FileName("年假.txt")
+LIMIT_BYTES = 1000
+_PACKAGE = "tests.unit.api.knowledge"
+LOADERS: Registry[Loader] = Registry(
+    "loader", _PACKAGE, {".txt": "workbench:LineLoader", ".slow": "workbench:SlowLoader"}
+)
+SPLITTERS: Registry[Splitter] = Registry("splitter", _PACKAGE, {"lines": "workbench:LineSplitter"})
+
+
+class LineLoader:
+    """A section for each line. `!unreadable` and `!crash` in the first line fail the two ways a loader can."""
+
+    extensions: ClassVar[frozenset[str]] = frozenset({".txt"})
+
+    def load(self, file: SourceFile) -> Document:
+        lines = file.path.read_text(encoding="utf-8").splitlines()
+        if lines[0] == "!unreadable":
+            raise UnreadableFile(file=file.name.value, reason="it is torn")
+        if lines[0] == "!crash":
+            raise ZeroDivisionError
+        return Document(tuple(Section(line) for line in lines if line.strip()), warnings=("page 2 holds no text",))
+
+
+class SlowLoader:
+    """Takes longer than the workbench lets it."""
+
+    extensions: ClassVar[frozenset[str]] = frozenset({".slow"})
+
+    def load(self, file: SourceFile) -> Document:
+        time.sleep(0.2)
+        return Document((Section(file.name.value),))
+
+
+class LineSplitter:
+    """A passage for each section."""
+
+    def __init__(self, **_: object) -> None:
+        pass
+
+    def split(self, document: Document) -> list[Passage]:
+        return [Passage(section.text, section.place) for section in document.sections]
+
+
+class ScriptedEmbedder(FakeEmbedder):
+    """Raises the `failures` first, one a call; then waits for `gate`, saying through `reached` that it does."""
+
+    def __init__(self, *, dimensions: int = 64, unreadable_share: float = 0.0) -> None:
+        super().__init__(dimensions=dimensions, unreadable_share=unreadable_share)
+        self.failures: list[Exception | None] = []
+        self.gate: asyncio.Event | None = None
+        self.reached = asyncio.Event()
+        self.calls: list[int] = []
+
+    async def embed_documents(self, model: str, texts: Sequence[str]) -> list[Vector]:
+        self.calls.append(len(texts))
+        if self.failures and (failure := self.failures.pop(0)) is not None:
+            raise failure
+        if self.gate is not None:
+            self.reached.set()
+            await self.gate.wait()
+        return await super().embed_documents(model, texts)
+
+
+class Crash(BaseException):
+    """The death of the process: nothing that catches failures catches it."""
+
+
+class FragileStorage(MemoryStorage):
+    """Raises `failure` where a file's chunks are to be switched."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failure: BaseException | None = None
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[MemoryUnitOfWork]:
+        async with super().begin() as work:
+            if self.failure is not None:
+                work.chunks = _FragileChunks(work.chunks, self.failure)
+            yield work
+
+
+class _FragileChunks(MemoryChunks):
+    def __init__(self, chunks: MemoryChunks, failure: BaseException) -> None:
+        super().__init__(chunks._transaction)
+        self._failure = failure
+
+    async def replace(self, file: KnowledgeFile, chunks: Sequence[Chunk]) -> None:
+        raise self._failure
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """The room and the fakes it stands on."""
+
+    root: Path
+    indexes: Indexes
+    storage: FragileStorage
+    embedder: ScriptedEmbedder
+    folders: ContentFolders
+    service: KnowledgeService
+    retriever: HybridRetriever
+    maintenance: Maintenance
+
+    async def create(self, name: KnowledgeBaseName = BASE) -> None:
+        await self.service.create(NewKnowledgeBase(name))
+
+    async def add(
+        self, text: str, file: FileName = FILE, *, base: KnowledgeBaseName = BASE, replace: bool = False
+    ) -> KnowledgeFile:
+        upload = Upload(file, io.BytesIO(text.encode()), replace=replace)
+        return await self.service.add_file(base, upload)
+
+    async def found(self, text: str, *, base: KnowledgeBaseName = BASE, top_k: int = 50) -> list[str]:
+        """The texts found, best first."""
+        query = Query(text, await self.service.get(base), top_k)
+        return [hit.chunk.text for hit in await self.retriever.retrieve(query)]
+
+    async def indexed(self, base: KnowledgeBaseName = BASE) -> tuple[set[str], set[str], set[str]]:
+        """The chunk ids that the database, the vector store and the keyword index hold."""
+        known = await self.service.get(base)
+        async with self.storage.begin() as work:
+            ids = await work.chunks.ids_of_base(known.id)
+        return set(ids), set(await self.indexes.vectors.ids(known.id)), set(await self.indexes.keywords.ids(known.id))
+
+    def lay(self, text: str, file: FileName = FILE, *, base: KnowledgeBaseName = BASE) -> None:
+        """Put a file into the base's folder behind the service's back."""
+        self.folders.make(base)
+        self.folders.path(base, file).write_text(text, encoding="utf-8")
+
+
+def workbench(
+    root: Path, *, embedder: ScriptedEmbedder | None = None, storage: FragileStorage | None = None
+) -> Workbench:
+    """Build the room over `root`."""
+    kept = storage or FragileStorage()
+    speaks = embedder or ScriptedEmbedder()
+    indexes = Indexes(kept, MemoryStore(), MemoryTextIndex())
+    folders = ContentFolders(root, LIMIT_BYTES)
+    limits = IngestLimits(parallel_files=2, embed_batch=2, load_timeout_seconds=0.1)
+    catalogue = Catalogue(["embed-a", "embed-b"], "embed-a", ["memory", "other"], SPLITTERS)
+    settings = Knowledge(splitter=Choice(name="lines"), vector_store=Choice(name="memory"))
+    service = KnowledgeService(indexes, folders, Ingestor(indexes, speaks, LOADERS, limits), catalogue, settings)
+    retriever = HybridRetriever(indexes, speaks, Retrieval(candidates=50))
+    return Workbench(root, indexes, kept, speaks, folders, service, retriever, Maintenance(service, folders))
