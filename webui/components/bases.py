@@ -23,12 +23,11 @@ def choose_base(bases: Sequence[KnowledgeBaseDetails], page: Page) -> KnowledgeB
     with create:
         if st.button(plain(texts("bases.create")), key="create-base", icon=":material/add:", width="stretch"):
             _create(page)
-    counts = {base.name: base.file_count for base in bases}
-    keep_choice("knowledge-base", list(counts), page.default_base)
+    names = [base.name for base in bases]
+    keep_choice("knowledge-base", names, page.default_base)
     chosen = choice.selectbox(
         plain(texts("settings.base")),
-        list(counts),
-        format_func=lambda name: texts("bases.option", name=name, count=counts[name]),
+        names,
         key="knowledge-base",
         placeholder=texts("settings.no_base"),
         persist_state="session",

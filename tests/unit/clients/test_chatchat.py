@@ -1,4 +1,4 @@
-"""What ChatchatClient makes of answers and events; the exchange itself is tested in integration/test_chatchat_client.py."""
+"""ChatchatClient's pure parts; the exchange itself is tested in integration/test_chatchat_client.py."""
 
 from __future__ import annotations
 
