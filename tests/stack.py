@@ -147,12 +147,9 @@ class Stack:
 
 
 def _short_name(command: list[str], pid: int) -> str:
+    if "--name" in command:  # a worker is told its own
+        return command[command.index("--name") + 1]
     line = " ".join(command)
-    for name in ("controller", "gateway", "api"):
-        if f"services.{name}" in line:
-            return name
-    if "streamlit" in line:
-        return "webui"
-    if "services.worker" in line:
-        return f"worker-{command[command.index('--name') + 1]}" if "--name" in command else f"worker-{pid}"
-    return f"other-{pid}"
+    known = {"services.controller": "controller", "services.gateway": "gateway", "services.api": "api"}
+    known |= {"streamlit": "webui", "services.supervisor.guard": "guard", "guard.py": "guard"}
+    return next((name for part, name in known.items() if part in line), f"other-{pid}")

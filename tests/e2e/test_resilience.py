@@ -59,7 +59,7 @@ def test_a_killed_process_is_back_and_uploads_are_still_there(
     kept = tmp_path / "kept.txt"
     kept.write_text("The ferry to Skagen leaves at 06:45 every morning.")
     assert upload(api, base, kept) == {}
-    victim = stack.processes()[f"worker-{name}" if f"worker-{name}" in stack.processes() else name]
+    victim = stack.processes()[name]
     victim.send_signal(signal.SIGKILL)
     psutil.wait_procs([victim], timeout=5)
     wait_until(lambda: answers(stack, base), BACK_SECONDS)
