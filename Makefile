@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
-# Debian packages: a browser for the end-to-end tests, CJK fonts for it, nginx for the front door.
+# Debian packages: a browser for the end-to-end tests, and CJK fonts for it.
 APT_TEST := chromium fonts-noto-cjk
 PIP := $(BIN)/pip install --disable-pip-version-check --quiet
 LOCK := $(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --no-header --no-annotate \
@@ -37,7 +37,8 @@ install: $(VENV)/dev ## set up everything: environment, tools, git hooks
 
 .PHONY: browser
 browser: ## install the Debian packages the end-to-end tests need (as root), or name them
-	@missing=""; for package in $(APT_TEST); do dpkg -s $$package >/dev/null 2>&1 || missing="$$missing $$package"; done; \
+	@missing=""; for package in $(APT_TEST); do \
+		dpkg-query -W -f '$${Status}' $$package 2>/dev/null | grep -q "ok installed" || missing="$$missing $$package"; done; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		echo "Installing Debian packages:$$missing"; \
