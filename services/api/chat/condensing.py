@@ -26,6 +26,10 @@ _WORD = re.compile(r"[\u4e00-\u9fff]|[A-Za-z0-9]+")
 _ASKED = re.compile(
     r"(?P<before>.*的)(?P<subject>[^的]{2,}?)(?P<after>(?:是|为|有|在)?(?:多少|什么|谁|哪|几|何|怎|如何).*)"
 )
+_ASKS_ITSELF = re.compile(
+    r"(?:怎样|怎么|如何|为什么|为何|什么是|哪些|谁).{3}|(?:how|why|who|where|which|what|when)\b.*\s\S+\s\S+",
+    re.IGNORECASE,
+)
 _BARE = re.compile(r"呢[？?]?\s*$")
 _BARE_WORDS = 12
 _FEW_WORDS = 3
@@ -84,8 +88,10 @@ class ChosenCondenser:
 def is_follow_up(text: str) -> bool:
     """Whether a question leans on the one before: it refers back, begins like one, or says almost nothing by itself."""
     stripped = text.strip()
-    if _LEADING.match(stripped) or _REFERRING.search(stripped):
+    if _REFERRING.search(stripped):
         return True
+    if _LEADING.match(stripped):
+        return not _ASKS_ITSELF.match(_LEADING.sub("", stripped))
     words = _WORD.findall(_without_ending(stripped))
     if _BARE.search(stripped) and len(words) < _BARE_WORDS:
         return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.worker.engines.extractive.features import candidates
 from services.worker.engines.extractive.language.question import Asked, asked_by
@@ -45,7 +45,7 @@ class Found:
 
 async def find(reading: Reading, limits: Limits, embed: Embed | None) -> Found:
     """Look for the answer. The words are compared in a thread, so that other requests go on."""
-    ranked = await asyncio.to_thread(_ranked_by_words, reading)
+    ranked = _cited_first(await asyncio.to_thread(_ranked_by_words, reading))
     if embed is not None:
         ranked = await with_meaning(ranked, reading.searched, embed)
     likely = support(ranked[0]) if ranked and question_terms(reading.searched).singles else 0.0
@@ -68,6 +68,17 @@ def write(found: Found, reading: Reading) -> str:
 
 def _ranked_by_words(reading: Reading) -> list[Ranked]:
     return by_words(candidates(reading.searched, reading.passages))
+
+
+def _cited_first(ranked: Sequence[Ranked]) -> list[Ranked]:
+    """Each sentence once: as it ranks at its best, and from the first passage that holds it."""
+    best: dict[str, Ranked] = {}
+    for one in ranked:
+        known = best.setdefault(one.candidate.sentence.text, one)
+        if one.candidate.passage < known.candidate.passage:
+            moved = replace(one.candidate, features=known.candidate.features)
+            best[one.candidate.sentence.text] = replace(known, candidate=moved)
+    return list(best.values())
 
 
 def _chosen(ranked: Sequence[Ranked], asked: Asked, most: int) -> list[Ranked]:

@@ -60,6 +60,8 @@ async def test_any_other_follow_up_is_put_after_its_question(earlier: str, text:
         "劳动合同法第十条规定了哪些内容？",
         "What is the default port of the API server?",
         "Android 系统的最新版本号是多少？",
+        "那怎样修改端口？",
+        "And how do I change a port?",
         ROE,
     ],
 )

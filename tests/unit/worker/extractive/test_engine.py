@@ -200,3 +200,18 @@ async def test_questions_and_titles_are_not_answers() -> None:
     passages = (Passage(1, "", "# 保修\n问：产品保修多久？\n答：两年。"), Passage(2, "", "产品保修"))
     reading = Reading("产品保修多久？", passages, has_context=True)
     assert write(await find(reading, Limits(), None), reading) == "答：两年。[1]"
+
+
+async def test_a_sentence_that_several_passages_hold_is_cited_from_the_first() -> None:
+    twice = """<已知信息>
+[1] 出处: 概览.md | 端口
+怎样修改端口
+端口在 configs/server.yaml 中修改。
+
+[2] 出处: 手册.pdf 第 4 页
+端口在 configs/server.yaml 中修改。默认端口是 7861。
+</已知信息>
+<问题>怎样修改端口？</问题>"""
+    said = await answer(twice)
+    assert "端口在 configs/server.yaml 中修改。[1]" in said
+    assert said.count("server.yaml") == 1
