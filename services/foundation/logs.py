@@ -9,6 +9,7 @@ import time
 
 _FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)-7s {service} %(name)s: %(message)s"
 _QUIET = (
+    "faiss",
     "httpx",
     "httpcore",
     "pymilvus",

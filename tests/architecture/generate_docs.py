@@ -129,7 +129,8 @@ ERRORS_HEAD = f"""# Failures
 {MARK}
 
 Every failure has a code that does not change. The status is the one of OpenAI's dialect and of our own paths;
-0.2.10's paths answer 200 with the status in the envelope's `code`. Words in braces are the facts of the failure; they
+0.2.10's paths answer 200 with the status in the envelope's `code`, but for requests that no endpoint saw (`access.*`,
+`request.too_large`). Words in braces are the facts of the failure; they
 stand under `facts` in its body.
 """
 

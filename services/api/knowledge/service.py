@@ -29,6 +29,7 @@ from services.foundation.errors import (
     ChatchatError,
     FileExists,
     FileNotInBase,
+    InvalidSetting,
     KnowledgeBaseExists,
     UnknownModel,
     UnknownVariant,
@@ -94,6 +95,7 @@ class KnowledgeService:
         self._ingestor = ingestor
         self._catalogue = catalogue
         self._settings = settings
+        self._splitter(Splitting())  # a wrong name or option is told at the start, not with the first file
         self._locks: weakref.WeakValueDictionary[tuple[str, str], asyncio.Lock] = weakref.WeakValueDictionary()
 
     async def create(self, base: NewKnowledgeBase) -> KnowledgeBase:
@@ -291,12 +293,12 @@ class KnowledgeService:
     def _splitter(self, splitting: Splitting) -> Splitter:
         chunk_chars = splitting.chunk_chars or self._settings.chunk_chars
         overlap = self._settings.overlap_chars if splitting.overlap_chars is None else splitting.overlap_chars
-        return self._catalogue.splitters.build(
-            self._settings.splitter.name,
-            chunk_chars=chunk_chars,
-            overlap_chars=min(overlap, chunk_chars // 2),
-            **self._settings.splitter.options,
-        )
+        sizes = {"chunk_chars": chunk_chars, "overlap_chars": min(overlap, chunk_chars // 2)}
+        chosen = self._settings.splitter
+        try:
+            return self._catalogue.splitters.build(chosen.name, **{**chosen.options, **sizes})
+        except TypeError as failure:
+            raise InvalidSetting(setting="knowledge.splitter.options", reason=str(failure)) from failure
 
     async def _record(self, base: KnowledgeBase, file: FileName) -> KnowledgeFile:
         async with self._indexes.storage.begin() as work:

@@ -1,0 +1,39 @@
+"""The composition root: what cannot be built is told at the start, by the key path of its setting."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from services.api.bootstrap import Replacements, build
+from services.foundation.errors import ChatchatError, InvalidSetting, UnknownVariant
+from services.foundation.settings.tree import Settings
+
+
+def settings(folder: Path, **knowledge: object) -> Settings:
+    return Settings.model_validate({"server": {"data_dir": folder}, "knowledge": knowledge})
+
+
+def test_constructors_open_nothing(tmp_path: Path) -> None:
+    build(settings(tmp_path), Replacements())
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("knowledge", "failure", "said"),
+    [
+        ({"splitter": {"name": "sentenc"}}, UnknownVariant, "Known: recursive, sentences"),
+        ({"splitter": {"name": "sentences", "options": {"x": 1}}}, InvalidSetting, "knowledge.splitter.options"),
+        ({"vector_store": {"name": "nowhere"}}, UnknownVariant, "Known: milvus"),
+        ({"vector_store": {"name": "milvus", "options": {"x": 1}}}, InvalidSetting, "knowledge.vector_store.options"),
+        ({"text_index": {"name": "nowhere"}}, UnknownVariant, "Known: sqlite_fts"),
+        ({"text_index": {"name": "sqlite_fts", "options": {"x": 1}}}, InvalidSetting, "knowledge.text_index.options"),
+        ({"database_url": "no url"}, InvalidSetting, "knowledge.database_url"),
+    ],
+)
+def test_what_cannot_be_built_is_told_at_the_start(
+    tmp_path: Path, knowledge: dict[str, object], failure: type[ChatchatError], said: str
+) -> None:
+    with pytest.raises(failure, match=said):
+        build(settings(tmp_path, **knowledge), Replacements())
