@@ -13,7 +13,7 @@ from pathlib import Path
 from docx import Document
 from markdown_it import MarkdownIt
 from openpyxl import Workbook
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import PdfMargins, sync_playwright
 
 HERE = Path(__file__).resolve().parent
 SAMPLES = HERE.parents[1] / "knowledge_base" / "samples" / "content"
@@ -155,7 +155,7 @@ def write_pdfs(texts: dict[Edition, str]) -> None:
             page.pdf(
                 path=str(SAMPLES / edition.pdf),
                 format="A4",
-                margin=dict.fromkeys(("top", "bottom", "left", "right"), "20mm"),
+                margin=PdfMargins(top="20mm", bottom="20mm", left="20mm", right="20mm"),
             )
         browser.close()
 

@@ -9,12 +9,13 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, TypeVar
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 import httpx
 from pydantic import BaseModel, JsonValue, SecretStr, TypeAdapter, ValidationError
 
 from services.clients.transport import failure_in, sync_client, unreachable
+from services.foundation.access import LinkSigner
 from services.foundation.errors import ChatchatError
 from services.foundation.sse import read_events_sync, split_lines_sync
 from services.wire.chatchat import (
@@ -35,6 +36,7 @@ from services.wire.chatchat import (
     UpdateDocs,
 )
 
+_DOWNLOAD = "/knowledge_base/download_doc"
 _SERVICE = "Chatchat API"
 _QUICK_SECONDS = 15.0
 _T = TypeVar("_T")
@@ -84,6 +86,7 @@ class ChatchatClient:
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._timeout = timeout_seconds
+        self._signer = None if key is None else LinkSigner(key)
         self._http = sync_client(self._base_url, timeout_seconds=timeout_seconds, key=key)
         self._http.headers["accept-language"] = language
 
@@ -139,7 +142,13 @@ class ChatchatClient:
     def download_url(self, base: str, file_name: str) -> str:
         """Where a person's browser gets the source file."""
         asked = urlencode({"knowledge_base_name": base, "file_name": file_name})
-        return f"{self._base_url}/knowledge_base/download_doc?{asked}"
+        return self.link(f"{self._base_url}{_DOWNLOAD}?{asked}")
+
+    def link(self, url: str) -> str:
+        """A link to a source file as a browser, which shows no key, may follow it for hours; any other as it is."""
+        if self._signer is None or not url.startswith(f"{self._base_url}{_DOWNLOAD}?"):
+            return url
+        return self._signer.sign(url, root=urlsplit(self._base_url).path)
 
     def search(self, wanted: SearchRequest) -> list[FoundDocument]:
         """Passages for a query, best first."""

@@ -218,16 +218,17 @@ class _Outermost:
             await send(message)
 
         try:
-            self._admit(scope["path"], headers)
+            self._admit(scope, headers)
         except ChatchatError as refused:
             response = self._options.dialect(refused, Request(scope))
             await response(scope, receive, send_with_id)
             return
         await self._app(scope, self._bounded(receive), send_with_id)
 
-    def _admit(self, path: str, headers: Mapping[str, str]) -> None:
+    def _admit(self, scope: Scope, headers: Mapping[str, str]) -> None:
         if self._options.access is not None:
-            self._options.access.check(path, headers)
+            query = scope["query_string"].decode("latin-1")
+            self._options.access.check(scope["path"], headers, query=query, method=scope["method"])
         declared = headers.get("content-length", "")
         if _LENGTH.fullmatch(declared) and int(declared) > self._options.body_limit_bytes:
             raise RequestTooLarge(limit_bytes=self._options.body_limit_bytes)

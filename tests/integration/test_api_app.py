@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import urlencode
 
 import httpx
 import pytest
 from fastapi import FastAPI
+from pydantic import SecretStr
 
 from services.api.app import create_app
+from services.foundation.access import LinkSigner
 from services.foundation.settings.tree import Endpoint
 from tests.integration.api_bench import BASE, LEAVE, SICK, ApiBench, api_bench, settings_for
 from tests.live import free_port, serve
@@ -74,6 +77,22 @@ async def test_with_access_keys_only_those_who_show_one_are_let_in(tmp_path: Pat
             assert (await api.http.get("/knowledge_base/list_knowledge_bases", headers=headers)).status_code == 200
         assert (await api.get("/healthz")).status_code == 200
         assert (await api.get("/docs")).status_code == 401
+
+
+async def test_with_access_keys_a_signed_link_opens_the_file_it_was_made_for(tmp_path: Path):
+    key = "right-key-0123456789"
+    async with api_bench(settings_for(tmp_path, server={"access_keys": (key,)})) as api:
+        api.http.headers["x-api-key"] = key
+        await api.create()
+        await api.upload(LEAVE)
+        del api.http.headers["x-api-key"]
+        asked = urlencode({"knowledge_base_name": BASE, "file_name": LEAVE[0]})
+        link = f"/knowledge_base/download_doc?{asked}"
+        signed = LinkSigner(SecretStr(key)).sign(link)
+        assert (await api.http.get(link)).status_code == 401
+        opened = await api.http.get(signed)
+        assert (opened.status_code, opened.text) == (200, LEAVE[1])
+        assert (await api.http.get(signed.replace("download_doc", "list_files"))).status_code == 401
 
 
 async def test_a_file_over_the_limit_is_named_and_nothing_of_it_is_kept(tmp_path: Path):

@@ -23,7 +23,7 @@ def show_citations(citations: Sequence[CitationBody], page: Page) -> None:
     for citation in citations:
         with st.expander(plain(label_of(citation, page.texts))):
             st.text(citation.excerpt)
-            link = absolute(citation.url, page.api_url)
+            link = absolute(page.client.link(citation.url), page.api_url)
             if link is not None:
                 text = plain(link_text(citation, page.texts))
                 st.link_button(text, link, type="tertiary", icon=":material/open_in_new:")

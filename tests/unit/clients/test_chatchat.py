@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from services.clients import chatchat
 from services.clients.chatchat import AnswerPiece, AnswerSources, ChatchatClient, said
@@ -70,3 +72,16 @@ def test_a_download_url_is_quoted() -> None:
     assert url.startswith("http://api:7861/knowledge_base/download_doc?knowledge_base_name=a+b&file_name=%E6%8A%A5")
     assert "#" not in url
     client.close()
+
+
+def test_links_to_files_are_signed_when_there_is_a_key_and_no_others_are() -> None:
+    key = SecretStr("a-long-key-of-the-stack")
+    with closing(ChatchatClient("http://api:7861/kb", timeout_seconds=1, key=key)) as client:
+        assert "signature=" in client.download_url("季报", "a b.pdf")
+        cited = "http://api:7861/kb/knowledge_base/download_doc?file_name=a.pdf&preview=true#page=3"
+        assert client.link(cited).endswith("#page=3")
+        assert client.link(cited) != cited
+        for other in ("http://elsewhere/kb/knowledge_base/download_doc?file_name=a", "http://api:7861/kb/models"):
+            assert client.link(other) == other
+    with closing(ChatchatClient("http://api:7861", timeout_seconds=1)) as client:
+        assert "signature" not in client.download_url("a", "b")

@@ -81,7 +81,7 @@ class ScriptedEmbedder(FakeEmbedder):
         self.reached = asyncio.Event()
         self.calls: list[int] = []
 
-    async def embed_documents(self, model: str, texts: Sequence[str]) -> list[Vector]:
+    async def embed_documents(self, model: str, texts: Sequence[str]) -> list[Vector | None]:
         self.calls.append(len(texts))
         if self.failures and (failure := self.failures.pop(0)) is not None:
             raise failure
@@ -106,13 +106,13 @@ class FragileStorage(MemoryStorage):
     async def begin(self) -> AsyncIterator[MemoryUnitOfWork]:
         async with super().begin() as work:
             if self.failure is not None:
-                work.chunks = _FragileChunks(work.chunks, self.failure)
+                work.chunks = _FragileChunks(work, self.failure)
             yield work
 
 
 class _FragileChunks(MemoryChunks):
-    def __init__(self, chunks: MemoryChunks, failure: BaseException) -> None:
-        super().__init__(chunks._transaction)
+    def __init__(self, work: MemoryUnitOfWork, failure: BaseException) -> None:
+        super().__init__(work.transaction)
         self._failure = failure
 
     async def replace(self, file: KnowledgeFile, chunks: Sequence[Chunk]) -> None:
