@@ -17,6 +17,7 @@ import unicodedata
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from services.api.domain.knowledge import Document, Passage, SourceFile
 from services.api.domain.names import FileName
@@ -56,7 +57,7 @@ class Result:
     missing: tuple[str, ...] = ()
 
 
-def judged(entry: dict) -> Result:
+def judged(entry: dict[str, Any]) -> Result:
     begun = time.perf_counter()
     try:
         document = load(CORPORA / "documents" / entry["path"])

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import openai
 import pytest
+from openai.types.chat import ChatCompletionMessageParam
 
 from tests.e2e.asking import ask, events
 from tests.e2e.conftest import upload
@@ -83,24 +84,30 @@ def test_the_openai_client_gets_the_same_answer(api, stack: Stack, make_base: Ca
     upload(api, base, reports["annual report.pdf"])
     expected = ask(api, base, EN_QUESTION)
     with openai.OpenAI(base_url=f"{stack.api}/knowledge_base/local_kb/{base}", api_key="none") as client:
-        messages = [{"role": "user", "content": EN_QUESTION}]
+        messages: list[ChatCompletionMessageParam] = [{"role": "user", "content": EN_QUESTION}]
         whole = client.chat.completions.create(model="extractive", messages=messages)
         streamed = client.chat.completions.create(
             model="extractive", messages=messages, stream=True, stream_options={"include_usage": True}
         )
         chunks = list(streamed)
     assert whole.choices[0].message.content == expected["answer"]
-    assert whole.citations[0]["page"] == 2
+    assert whole.model_extra is not None
+    assert whole.model_extra["citations"][0]["page"] == 2
+    assert whole.usage is not None
     assert whole.usage.total_tokens > 0
     assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == expected["answer"]
-    assert chunks[-1].usage.completion_tokens > 0
+    used = chunks[-1].usage
+    assert used is not None
+    assert used.completion_tokens > 0
 
 
 def test_the_gateway_serves_models_and_vectors_to_the_openai_client(stack: Stack) -> None:
     with openai.OpenAI(base_url=f"{stack.gateway}/v1", api_key="none") as client:
         assert {"extractive", "all-minilm-l6-v2"} <= {model.id for model in client.models.list()}
         alone = client.chat.completions.create(model="extractive", messages=[{"role": "user", "content": "Hello?"}])
-        assert "models.yaml" in alone.choices[0].message.content
+        answer = alone.choices[0].message.content
+        assert answer is not None
+        assert "models.yaml" in answer
         vectors = client.embeddings.create(model="all-minilm-l6-v2", input=["water", "pipe"])
         assert [len(item.embedding) for item in vectors.data] == [384, 384]
         with pytest.raises(openai.NotFoundError) as unknown:
@@ -129,7 +136,8 @@ def test_ten_users_at_once_get_their_own_answers(stack: Stack, api, make_base, t
 
     def one_user(town: str) -> str:
         with httpx.Client(base_url=stack.api, trust_env=False, timeout=60) as client:
-            return ask(client, base, f"What is the population of {town}?")["answer"]
+            answer: str = ask(client, base, f"What is the population of {town}?")["answer"]
+            return answer
 
     with ThreadPoolExecutor(10) as pool:
         answers = dict(zip(towns, pool.map(one_user, towns), strict=True))

@@ -60,7 +60,9 @@ def test_from_nothing_to_a_cited_answer(page: Page, stack: Stack, reports: dict[
     answer.locator("summary", has_text="[1] 季度报告.pdf").click()
     link = answer.get_by_role("link", name="打开文件第 2 页")
     expect(link).to_be_visible()
-    assert link.get_attribute("href").endswith("#page=2")
+    address = link.get_attribute("href")
+    assert address is not None
+    assert address.endswith("#page=2")
     page.screenshot(path=ARTIFACTS / "answer.png")
 
     page.reload()

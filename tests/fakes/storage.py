@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from services.api.domain.conversation import Conversation, ConversationId, Turn
 from services.api.domain.knowledge import Chunk, ChunkId, FileId, KnowledgeBase, KnowledgeBaseId, KnowledgeFile
 from services.api.domain.names import FileName, KnowledgeBaseName
+from services.api.domain.ports import Chunks, Conversations, KnowledgeBases, KnowledgeFiles
 from services.foundation.errors import (
     ConversationNotFound,
     FileExists,
@@ -205,10 +206,11 @@ class MemoryConversations(_Repository):
 
 class MemoryUnitOfWork:
     def __init__(self, transaction: _Transaction) -> None:
-        self.knowledge_bases = MemoryKnowledgeBases(transaction)
-        self.files = MemoryKnowledgeFiles(transaction)
-        self.chunks = MemoryChunks(transaction)
-        self.conversations = MemoryConversations(transaction)
+        self.transaction = transaction
+        self.knowledge_bases: KnowledgeBases = MemoryKnowledgeBases(transaction)
+        self.files: KnowledgeFiles = MemoryKnowledgeFiles(transaction)
+        self.chunks: Chunks = MemoryChunks(transaction)
+        self.conversations: Conversations = MemoryConversations(transaction)
 
 
 class MemoryStorage:

@@ -94,7 +94,7 @@ async def served(script: Script) -> AsyncIterator[Script]:
     async def _embeddings(request: Request) -> EmbeddingResponse:
         body = EmbeddingRequest.model_validate(await request.json())
         vectors = await embedder.embed_documents(body.model, body.texts)
-        items = [EmbeddingItem(index=index, embedding=list(vector)) for index, vector in enumerate(vectors)]
+        items = [EmbeddingItem(index=index, embedding=list(vector or ())) for index, vector in enumerate(vectors)]
         return EmbeddingResponse(model=body.model, data=items, usage=Usage())
 
     async with serve(gateway, script.gateway_port):
