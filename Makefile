@@ -93,7 +93,8 @@ e2e: $(VENV)/dev browser ## the real startup.py, the official openai client, a r
 	$(BIN)/pytest -q tests/e2e
 
 .PHONY: check
-check: lint types imports unit contract ## everything that needs no running services; before every push
+check: $(VENV)/dev ## lint, types, imports, unit and contract tests, two at a time; before every push
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target types lint imports unit contract
 
 .PHONY: test
 test: check integration e2e ## every test
