@@ -68,12 +68,14 @@ class Answer(BaseHTTPRequestHandler):
 ThreadingHTTPServer(("127.0.0.1", port), Answer).serve_forever()
 """
 RUNNER = """
-import asyncio, json, sys
+import asyncio, json, signal, sys
 from pathlib import Path
 from services.foundation.settings.tree import Logging
 from services.supervisor.keeper import Policy
 from services.supervisor.plan import ProcessSpec
 from services.supervisor.supervisor import Supervisor
+
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests may have them ignore it (nohup)
 
 class Silent:
     def changed(self, status): pass
