@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import psutil
+from playwright.sync_api import sync_playwright
 
 from tests.bench.report import publish, table
 from tests.stack import Stack
@@ -48,6 +49,21 @@ def search_seconds(base_url: str, question: str) -> float:
     with httpx.Client(base_url=base_url, trust_env=False, timeout=60) as client:
         client.post("/knowledge_base/search_docs", json=body).raise_for_status()
     return time.perf_counter() - began
+
+
+def ask_in_a_browser(stack: Stack, question: str) -> None:
+    """A person's visit, so that the web UI's memory is that of a used one."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
+        )
+        page = browser.new_page()
+        page.goto(stack.webui_url)
+        box = page.get_by_test_id("stChatInputTextArea")
+        box.fill(question)
+        box.press("Enter")
+        page.locator("summary", has_text="[1]").wait_for()
+        browser.close()
 
 
 def memory_rows(stack: Stack) -> list[tuple[str, str, str]]:
@@ -88,6 +104,7 @@ def main() -> None:
         with ThreadPoolExecutor(10) as pool:
             asked = [QUESTIONS[number % len(QUESTIONS)] for number in range(40)]
             crowd = sorted(1000 * one[0] for one in pool.map(lambda q: first_token_seconds(stack.api, q), asked))
+        ask_in_a_browser(stack, QUESTIONS[0])
         memory = memory_rows(stack)
         stops.append(stack.stop())
     slowest, p95 = max(starts), crowd[int(len(crowd) * 0.95) - 1]
