@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shutil
 from collections.abc import Iterator
@@ -67,6 +68,14 @@ class ContentFolders:
     def remove(self, base: KnowledgeBaseName, name: FileName) -> None:
         """Delete a file; an absent one is no error."""
         self.path(base, name).unlink(missing_ok=True)
+
+    def abandon(self, base: KnowledgeBaseName, name: FileName) -> None:
+        """Delete a file that came after its base was gone, and the folders that came back with it."""
+        self.remove(base, name)
+        content = self._content(base)
+        for folder in (content, content.parent):
+            with contextlib.suppress(OSError):  # not empty, or not there: it belongs to somebody
+                folder.rmdir()
 
     def make(self, base: KnowledgeBaseName) -> None:
         """Make a base's folder."""

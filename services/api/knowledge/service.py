@@ -31,6 +31,7 @@ from services.foundation.errors import (
     FileNotInBase,
     InvalidSetting,
     KnowledgeBaseExists,
+    KnowledgeBaseNotFound,
     UnknownModel,
     UnknownVariant,
 )
@@ -201,9 +202,13 @@ class KnowledgeService:
                 known = await work.files.find(base.id, upload.name)
             if known is not None and not upload.replace:
                 raise FileExists(file=upload.name.value)
-            stored = await asyncio.to_thread(self._folders.save, base.name, upload.name, upload.source)
-            record = await self._save_record(base, upload.name, stored, known)
-            return await self._index(base, record, upload.splitting) if upload.index else record
+            try:
+                stored = await asyncio.to_thread(self._folders.save, base.name, upload.name, upload.source)
+                record = await self._save_record(base, upload.name, stored, known)
+                return await self._index(base, record, upload.splitting) if upload.index else record
+            except KnowledgeBaseNotFound:  # deleted meanwhile: its folder must not come back
+                await asyncio.to_thread(self._folders.abandon, base.name, upload.name)
+                raise KnowledgeBaseNotFound(name=base.name.value) from None
 
     async def adopt(self, name: KnowledgeBaseName, file: FileName, splitting: Splitting = Splitting()) -> KnowledgeFile:
         """Index a file that lies in the base's folder, with or without a record.

@@ -257,3 +257,16 @@ async def test_resuming_finishes_a_deletion(bench: Workbench):
     assert await bench.indexes.keywords.ids(base.id) == set()
     assert [path.name for path in bench.root.iterdir()] == ["other"]
     assert await bench.found("年假", base=OTHER) == ["年假 六天"]
+
+
+async def test_a_base_deleted_while_a_file_comes_in_does_not_come_back(bench: Workbench):
+    bench.embedder.gate = asyncio.Event()
+    coming = asyncio.create_task(bench.add("年假 五天"))
+    await bench.embedder.reached.wait()
+    await bench.service.delete(BASE)
+    bench.embedder.gate.set()
+    with pytest.raises(KnowledgeBaseNotFound) as gone:
+        await coming
+    assert gone.value.facts == {"name": BASE.value}
+    assert bench.folders.bases() == []
+    assert list(bench.root.iterdir()) == []
