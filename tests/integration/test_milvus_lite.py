@@ -113,6 +113,20 @@ async def test_every_acknowledged_batch_survives_kill_9(folder):
             assert (await store.search(BASE, unit(some), limit=1))[0].id == chunk_id(some)
 
 
+async def test_a_torn_index_file_is_built_anew(folder):
+    async with opened(folder) as store:
+        await store.upsert(BASE, make(range(50)))
+    async with opened(folder) as store:  # Lite writes the index file when it loads what has none
+        assert len(await store.ids(BASE)) == 50
+    files = list(folder.rglob("*.idx"))
+    assert files
+    for file in files:
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    async with opened(folder) as store:
+        assert len(await store.ids(BASE)) == 50
+        assert (await store.search(BASE, unit(7), limit=1))[0].id == chunk_id(7)
+
+
 async def test_a_second_process_is_told_who_holds_the_folder(folder):
     async with writer(folder, 0):
         with pytest.raises(StoreFailed, match=r"'vectors\.milvus' is in use by another process"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from services.api.knowledge.vector_stores.milvus.connection import STORE, Milvus
 from services.api.knowledge.vector_stores.milvus.options import Options
 from services.foundation.errors import EmbedderChanged, StoreFailed
 
+log = logging.getLogger(__name__)
 _GENERATED_ID = re.compile(r"[0-9a-f]{32}")
 _PREFIX = "kb_"
 _ROWS_PER_CALL = 1000
@@ -27,6 +29,7 @@ class Collections:
     def __init__(self, connection: MilvusConnection, options: Options) -> None:
         self._client = connection.client
         self._flushes = connection.is_lite
+        self._discard_indexes = connection.discard_indexes
         self._options = options
         # Without a limit of its own, a call to a server that has gone is tried again for minutes.
         self._wait = {"timeout": options.timeout_seconds}
@@ -129,7 +132,13 @@ class Collections:
             params = {"M": self._options.m, "efConstruction": self._options.ef_construction}
             index.add_index("vector", index_type="HNSW", metric_type="COSINE", params=params)
             self._client.create_index(name, index, sync=False, **self._wait)
-        self._client.load_collection(name, **self._wait)
+        try:
+            self._client.load_collection(name, **self._wait)
+        except MilvusException as failure:
+            if not self._discard_indexes(name):
+                raise
+            log.warning("the index of %s cannot be loaded and is built anew: %s", name, failure.message)
+            self._client.load_collection(name, **self._wait)
 
     def _create(self, base: KnowledgeBaseId, dimensions: int) -> None:
         schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)

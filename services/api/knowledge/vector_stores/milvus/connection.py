@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from milvus_lite.exceptions import DataDirLockedError, MilvusLiteError
@@ -15,8 +16,11 @@ from pymilvus.exceptions import MilvusException
 
 from services.api.knowledge.vector_stores.milvus.options import Options
 from services.foundation.errors import ChatchatError, StoreFailed
+from services.foundation.paths import join_inside
 
 STORE = "vector store"
+_DATABASE = "milvus.db"
+_INDEX_ENDING = ".idx"
 _ATTEMPTS = 4
 _PAUSE_SECONDS = 1.0
 _REASON_LIMIT_CHARS = 200
@@ -28,11 +32,13 @@ class MilvusConnection:
 
     Attributes:
         is_lite: whether writes are flushed by us; a server does so itself and limits how often it may be asked.
+        discard_indexes: deletes the index files of a collection, if there are any here; says whether there were.
     """
 
     client: MilvusClient
     is_lite: bool
     release: Callable[[], None]
+    discard_indexes: Callable[[str], bool]
 
     def close(self) -> None:
         """Close the client, then Lite, which frees the lock on its folder."""
@@ -73,7 +79,8 @@ def _connect(folder: Path, options: Options) -> MilvusConnection:
     if options.uri is None:
         return _open_lite(folder, options)
     token = options.token.get_secret_value() if options.token else ""
-    return MilvusConnection(_client(options.uri, token, options), is_lite=False, release=lambda: None)
+    client = _client(options.uri, token, options)
+    return MilvusConnection(client, is_lite=False, release=lambda: None, discard_indexes=lambda _: False)
 
 
 def _open_lite(folder: Path, options: Options) -> MilvusConnection:
@@ -82,7 +89,7 @@ def _open_lite(folder: Path, options: Options) -> MilvusConnection:
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with milvus_failures():
-            server, database, port = start_server_in_thread(data_dir=str(folder / "milvus.db"))
+            server, database, port = start_server_in_thread(data_dir=str(folder / _DATABASE))
     except StoreFailed as failure:
         if not isinstance(failure.__cause__, DataDirLockedError):
             raise
@@ -101,7 +108,16 @@ def _open_lite(folder: Path, options: Options) -> MilvusConnection:
     except ChatchatError:
         release()
         raise
-    return MilvusConnection(client, is_lite=True, release=release)
+    discard = partial(_discard_indexes, folder / _DATABASE / "collections")
+    return MilvusConnection(client, is_lite=True, release=release, discard_indexes=discard)
+
+
+def _discard_indexes(collections: Path, name: str) -> bool:
+    """Delete what Lite builds again from the vectors; it writes index files in place, so a kill can tear one."""
+    torn = list(join_inside(collections, name).glob(f"partitions/*/indexes/*{_INDEX_ENDING}"))
+    for path in torn:
+        path.unlink(missing_ok=True)
+    return bool(torn)
 
 
 def _client(uri: str, token: str, options: Options) -> MilvusClient:
