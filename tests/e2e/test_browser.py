@@ -26,8 +26,14 @@ def page(browser: Browser) -> Iterator[Page]:
     context.close()
 
 
+def settled(page: Page) -> None:
+    """Until Streamlit has drawn the page: what is typed before belongs to widgets that are replaced."""
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+
+
 def choose(page: Page, label: str, value: str) -> None:
     """Pick a value in one of the sidebar's lists."""
+    settled(page)
     box = page.get_by_test_id("stSidebar").get_by_role("combobox", name=label)
     box.click()
     box.fill(value)
@@ -35,6 +41,7 @@ def choose(page: Page, label: str, value: str) -> None:
 
 
 def ask(page: Page, question: str) -> None:
+    settled(page)
     box = page.get_by_test_id("stChatInputTextArea")
     box.fill(question)
     box.press("Enter")
@@ -47,6 +54,8 @@ def test_from_nothing_to_a_cited_answer(page: Page, stack: Stack, reports: dict[
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("名称").fill(BASE)
     dialog.get_by_role("button", name="新建", exact=True).click()
+    expect(page.get_by_text("这个知识库还没有文件")).to_be_visible()
+    settled(page)
     page.locator("input[type=file]").set_input_files(reports["季度报告.pdf"])
     page.get_by_role("button", name="上传并建立索引").click()
     expect(page.get_by_text("1 个文件已可检索。")).to_be_visible()
@@ -75,6 +84,8 @@ def test_a_bad_file_is_a_sentence_on_the_page(page: Page, stack: Stack, tmp_path
     empty = tmp_path / "空文件.txt"
     empty.write_bytes(b"")
     page.goto(f"{stack.webui_url}/knowledge")
+    expect(page.get_by_role("tab", name="文件")).to_be_visible()
+    settled(page)
     page.locator("input[type=file]").set_input_files(empty)
     page.get_by_role("button", name="上传并建立索引").click()
     expect(page.get_by_text("空文件.txt 中没有文字")).to_be_visible()

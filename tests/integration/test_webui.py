@@ -250,6 +250,7 @@ class TestBrowser:
             {"name": "采购合同（终稿）.md", "mimeType": "text/markdown", "buffer": "正文".encode()},
             {"name": "bad.txt", "mimeType": "text/plain", "buffer": b"broken"},
         ]
+        opened.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
         opened.locator("input[type=file]").set_input_files(files)  # type: ignore[arg-type]
         opened.get_by_role("button", name="上传并建立索引").click()
         expect(opened.get_by_text("1 个文件已可检索。")).to_be_visible()
