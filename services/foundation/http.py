@@ -44,7 +44,6 @@ STATUS: Mapping[Kind, int] = {
     Kind.TIMEOUT: 504,
     Kind.INTERNAL: 500,
 }
-_GONE_POLL_SECONDS = 0.1
 _RETRY_SECONDS = {Kind.OVERLOADED: "1", Kind.UNAVAILABLE: "2"}
 _OPENAI_CODES = {
     "model.unknown": "model_not_found",
@@ -249,20 +248,27 @@ class _Outermost:
 
 
 async def while_connected(request: Request, work: Coroutine[None, None, T]) -> T:
-    """Do the work of an answer that is not streamed, and give it up when the client leaves.
+    """Do work whose outcome only this client waits for, and give it up when the client leaves.
 
     Raises:
         RequestAbandoned: the client left; nobody will read it.
     """
     task = asyncio.ensure_future(work)
+    watcher = asyncio.ensure_future(_disconnect(request))
     try:
-        while not (await asyncio.wait({task}, timeout=_GONE_POLL_SECONDS))[0]:
-            if await request.is_disconnected():
-                raise RequestAbandoned
+        await asyncio.wait({task, watcher}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise RequestAbandoned
         return task.result()
     finally:
         task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        watcher.cancel()
+        await asyncio.gather(task, watcher, return_exceptions=True)
+
+
+async def _disconnect(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def use_openai_errors(app: FastAPI) -> None:

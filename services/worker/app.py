@@ -12,9 +12,9 @@ from fastapi import FastAPI, Request, Response
 from pydantic import SecretStr
 
 from services.clients.control import ControllerClient
+from services.foundation.errors import RequestAbandoned
 from services.foundation.http import ServiceOptions, create_service_app, render_openai, use_openai_errors
 from services.worker import fastchat_routes, routes
-from services.worker.answers.running import ClientGone
 from services.worker.hosting import Hosting
 from services.worker.registration import Registration
 
@@ -60,8 +60,8 @@ def create_app(plan: WorkerPlan, *, name: str = "worker") -> FastAPI:
     app.include_router(routes.router(hosting))
     app.include_router(fastchat_routes.router(hosting))
 
-    @app.exception_handler(ClientGone)
-    async def _gone(_: Request, __: ClientGone) -> Response:
+    @app.exception_handler(RequestAbandoned)
+    async def _gone(_: Request, __: RequestAbandoned) -> Response:
         return Response(status_code=499)  # nobody reads it; nginx's code for the log
 
     return app

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 
 from services.foundation.errors import InvalidRequest
+from services.foundation.sse import closing
 from services.wire.openai import (
     ChatChunk,
     ChatCompletionRequest,
@@ -16,7 +17,6 @@ from services.wire.openai import (
     Usage,
     new_id,
 )
-from services.worker.answers.running import close
 from services.worker.engines.base import ChatEngine
 
 STOP_LIMIT = 16
@@ -41,15 +41,13 @@ async def chat_choices(engine: ChatEngine, request: ChatCompletionRequest) -> As
     ident, prompt_tokens, completion_tokens = new_id("chatcmpl"), 0, 0
     for place in range(request.n):
         run = engine.chat(_single(request, place))
-        try:
+        async with closing(run):
             async for chunk in run:
                 if chunk.usage is not None:
                     prompt_tokens = chunk.usage.prompt_tokens
                     completion_tokens += chunk.usage.completion_tokens
                 if chunk.choices:
                     yield _relabelled(chunk, ident, request.model, place)
-        finally:
-            await close(run)
     usage = Usage(
         prompt_tokens=prompt_tokens,
         completion_tokens=completion_tokens,
@@ -97,15 +95,13 @@ async def text_choices(engine: ChatEngine, request: CompletionRequest) -> AsyncG
             for place in range(request.n):
                 yield event(number * request.n + place, prompt)
         run = chat_choices(engine, _as_chat(request, prompt))
-        try:
+        async with closing(run):
             async for chunk in run:
                 total = _sum(total, chunk.usage)
                 for choice in chunk.choices:
                     if choice.delta.content or choice.finish_reason:
                         index = number * request.n + choice.index
                         yield event(index, choice.delta.content or "", choice.finish_reason)
-        finally:
-            await close(run)
     yield Completion(id=ident, model=request.model, choices=[], usage=total)
 
 

@@ -2,47 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import AsyncExitStack
 from typing import TypeVar
 
 from fastapi import Request, Response
 from starlette.types import Receive, Scope, Send
 
+from services.foundation.http import while_connected
 from services.worker.slots import Slots
 
 T = TypeVar("T")
-
-
-class ClientGone(Exception):
-    """Nobody waits for the answer any more."""
-
-
-async def close(items: AsyncIterator[T]) -> None:
-    """Close an iterator that can be closed, so that whatever feeds it stops."""
-    aclose = getattr(items, "aclose", None)
-    if aclose is not None:
-        await aclose()
-
-
-async def while_connected(request: Request, work: Coroutine[None, None, T]) -> T:
-    """Await `work`; cancel it when the client goes away.
-
-    Raises:
-        ClientGone: the client went away.
-    """
-    task = asyncio.ensure_future(work)
-    watcher = asyncio.ensure_future(_disconnect(request))
-    try:
-        await asyncio.wait({task, watcher}, return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            raise ClientGone
-        return task.result()
-    finally:
-        task.cancel()
-        watcher.cancel()
-        await asyncio.gather(task, watcher, return_exceptions=True)
 
 
 async def answer(request: Request, slots: Slots, work: Callable[[], Coroutine[None, None, T]]) -> T:
@@ -86,11 +56,6 @@ async def stream(
         first = await while_connected(request, opened())
         unless_answered.pop_all()
     return _Releasing(respond(replayed(first)), held)
-
-
-async def _disconnect(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 class _Releasing(Response):

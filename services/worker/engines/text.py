@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from services.foundation.errors import ContextTooLong
+from services.foundation.sse import closing
 from services.wire.openai import ChatChunk, ChatCompletionRequest, ChunkChoice, Delta, Usage, new_id
 
 _TOKEN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff\u3040-\u30ff\uac00-\ud7af]|[^\W_]+|[^\w\s]|_")
@@ -54,7 +55,7 @@ async def chat_chunks(
     written, reason = 0, "stop"
     held = _StopFilter(request.stops)
     limit = request.token_limit
-    try:
+    async with closing(pieces):
         async for piece in pieces:
             for ready in _limited(held.feed(piece), limit, written, count):
                 written += count(ready)
@@ -66,10 +67,6 @@ async def chat_chunks(
             for ready in _limited(held.rest(), limit, written, count):
                 written += count(ready)
                 yield chunk(Delta(content=ready))
-    finally:
-        close = getattr(pieces, "aclose", None)
-        if close is not None:
-            await close()
     yield chunk(Delta(), reason)
     usage = Usage(prompt_tokens=prompt_tokens, completion_tokens=written, total_tokens=prompt_tokens + written)
     yield ChatChunk(id=ident, model=request.model, choices=[], usage=usage)

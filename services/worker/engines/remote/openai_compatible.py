@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, JsonValue, SecretStr
 
 from services.clients.transport import CONNECT_SECONDS, unreachable
 from services.foundation.errors import ChatchatError, InvalidSetting, NoWorker
-from services.foundation.sse import read_events
+from services.foundation.sse import read_events, split_lines
 from services.wire.openai import (
     ChatChunk,
     ChatCompletionRequest,
@@ -26,7 +26,7 @@ from services.wire.openai import (
 from services.worker.engines.base import EngineSpec
 from services.worker.engines.options import Options, option_path, read_options
 from services.worker.engines.remote.failures import Provider
-from services.worker.engines.remote.stream import as_promised, lines_of
+from services.worker.engines.remote.stream import as_promised
 from services.worker.engines.text import check_length, count_tokens
 
 Answer = TypeVar("Answer", bound=BaseModel)
@@ -109,7 +109,7 @@ class OpenAICompatibleEngine:
             async with self._client.stream("POST", "chat/completions", json=payload) as answer:
                 if answer.is_error:
                     raise self._provider.refusal(answer.status_code, await answer.aread())
-                async for text in read_events(lines_of(answer.aiter_bytes())):
+                async for text in read_events(split_lines(answer.aiter_bytes())):
                     if text == "[DONE]":
                         return
                     yield self._provider.parse(text, ChatChunk)

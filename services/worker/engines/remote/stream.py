@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from services.foundation.errors import ProviderFailed
 from services.wire.openai import ChatChunk, ChunkChoice, Delta, Usage, new_id
 from services.worker.engines.text import count_tokens
-
-
-async def lines_of(body: AsyncIterator[bytes]) -> AsyncGenerator[str, None]:
-    """Split at LF only. httpx's `aiter_lines` also splits at U+2028 and others, which JSON may hold."""
-    rest = b""
-    async for part in body:
-        *lines, rest = (rest + part).split(b"\n")
-        for line in lines:
-            yield line.removesuffix(b"\r").decode("utf-8", "replace")
-    if rest:
-        yield rest.decode("utf-8", "replace")
 
 
 async def as_promised(
