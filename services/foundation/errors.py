@@ -25,7 +25,12 @@ ChatchatError               internal                    INTERNAL
 ├── EmbedderChanged         embedder.changed            CONFLICT
 ├── UnknownModel            model.unknown               NOT_FOUND
 ├── NoWorker                model.no_worker             UNAVAILABLE
+├── WorkerLost              model.worker_lost           UNAVAILABLE
 ├── WorkerBusy              model.busy                  OVERLOADED
+├── CallerBusy              caller.busy                 OVERLOADED
+├── OutOfMemory             model.out_of_memory         UNAVAILABLE
+├── ModelRunning            model.running               CONFLICT
+├── NoSupervisor            model.no_supervisor         CONFLICT
 ├── ContextTooLong          model.context_too_long      INVALID
 ├── EngineFailed            model.engine_failed         INTERNAL
 ├── ProviderFailed          provider.failed             UPSTREAM
@@ -238,10 +243,46 @@ class NoWorker(ChatchatError):
     sentence = "No worker serves the model {model!r} at the moment. It may be starting; try again shortly."
 
 
+class WorkerLost(ChatchatError):
+    code = "model.worker_lost"
+    kind = Kind.UNAVAILABLE
+    sentence = "The worker of the model {model!r} was lost while it answered: {reason}. Ask again."
+
+
 class WorkerBusy(ChatchatError):
     code = "model.busy"
     kind = Kind.OVERLOADED
     sentence = "The model {model!r} is busy: {waiting} requests are waiting already. Try again shortly."
+
+
+class CallerBusy(ChatchatError):
+    code = "caller.busy"
+    kind = Kind.OVERLOADED
+    sentence = "You have {running} requests running, and {limit} are allowed at a time. Wait for one to end."
+
+
+class OutOfMemory(ChatchatError):
+    code = "model.out_of_memory"
+    kind = Kind.UNAVAILABLE
+    sentence = (
+        "The model {model!r} ran out of memory: {reason}. Send a shorter request, or let it take fewer at a time or a "
+        "shorter context (python startup.py --plan says what fits)."
+    )
+
+
+class ModelRunning(ChatchatError):
+    code = "model.running"
+    kind = Kind.CONFLICT
+    sentence = "The model {model!r} is running already."
+
+
+class NoSupervisor(ChatchatError):
+    code = "model.no_supervisor"
+    kind = Kind.CONFLICT
+    sentence = (
+        "The model {model!r} cannot be started or stopped from here: no supervisor of ours started its worker. Use "
+        "what started it (docker compose, systemd, a terminal)."
+    )
 
 
 class ContextTooLong(ChatchatError):

@@ -50,6 +50,9 @@ _OPENAI_CODES = {
     "model.context_too_long": "context_length_exceeded",
     "access.unauthenticated": "invalid_api_key",
     "model.busy": "rate_limit_exceeded",
+    "caller.busy": "rate_limit_exceeded",
+    "model.worker_lost": "worker_lost",
+    "model.out_of_memory": "out_of_memory",
 }
 _OPENAI_TYPES = {
     Kind.UNAUTHENTICATED: "authentication_error",

@@ -63,6 +63,24 @@ class WorkerAddress(_Message):
     replicas: int | None = None
 
 
+class ReleaseWorker(_Message):
+    """Body of POST /release_worker (0.2.10's addition to FastChat's wire): stop a model, or replace it by another.
+
+    Without a new name the model is stopped. With one it is replaced; with `keep_origin` the new one is started beside.
+    """
+
+    model_name: str = Field(min_length=1)
+    new_model_name: str | None = None
+    keep_origin: bool = False
+
+
+class ReleaseAnswer(_Message):
+    """Answer of POST /release_worker, in 0.2.10's envelope."""
+
+    code: int = 200
+    msg: str
+
+
 class ModelNames(_Message):
     """Answer of POST /list_models."""
 

@@ -254,6 +254,23 @@ class RerankResponse(Outgoing):
     usage: Usage
 
 
+class TokenizeRequest(Incoming):
+    """Body of POST /tokenize (vLLM's wire): a prompt, or the messages of a chat."""
+
+    model: str = Field(min_length=1)
+    prompt: str | None = None
+    messages: list[ChatMessage] | None = None
+    add_special_tokens: bool | None = None
+
+
+class TokenizeResponse(Outgoing):
+    """Answer of POST /tokenize. `tokens` is empty where the engine counts without a tokenizer."""
+
+    count: int
+    max_model_len: int
+    tokens: list[int] = []
+
+
 class ModelCard(Outgoing):
     """One served model. `task` is ours."""
 

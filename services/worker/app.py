@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fastapi import FastAPI, Request, Response
 from pydantic import SecretStr
@@ -15,6 +15,7 @@ from services.clients.control import ControllerClient
 from services.foundation.errors import RequestAbandoned
 from services.foundation.http import ServiceOptions, create_service_app, render_openai, use_openai_errors
 from services.worker import fastchat_routes, routes
+from services.worker.care import CareRules
 from services.worker.hosting import Hosting
 from services.worker.registration import Registration
 
@@ -31,7 +32,8 @@ class WorkerPlan:
         controller_url: where it registers; None: nowhere.
         worker_token: shown to the controller.
         heartbeat_seconds: how often the lease is renewed.
-        give_up: called when no engine could be started, after the failures were logged.
+        care: when a model counts as sick.
+        give_up: called when no engine could be started or one is sick beyond healing here; the failures are logged.
     """
 
     hosting: Hosting
@@ -39,6 +41,7 @@ class WorkerPlan:
     controller_url: str | None = None
     worker_token: SecretStr | None = None
     heartbeat_seconds: float = 2.0
+    care: CareRules = field(default_factory=CareRules)
     give_up: Callable[[], None] = lambda: None
 
 
@@ -58,6 +61,7 @@ def create_app(plan: WorkerPlan, *, name: str = "worker") -> FastAPI:
     app = create_service_app(options, title="Chatchat worker", description="Runs models; OpenAI's and FastChat's wire.")
     use_openai_errors(app)
     app.include_router(routes.router(hosting))
+    app.include_router(routes.tokenizing_router(hosting))
     app.include_router(fastchat_routes.router(hosting))
 
     @app.exception_handler(RequestAbandoned)
@@ -73,7 +77,10 @@ async def _registered(plan: WorkerPlan, closing: AsyncExitStack) -> Callable[[],
         return lambda: None
     client = await closing.enter_async_context(ControllerClient(plan.controller_url, token=plan.worker_token))
     registration = Registration(
-        client, address=plan.address, status=plan.hosting.status, heartbeat_seconds=plan.heartbeat_seconds
+        client,
+        address=lambda: plan.hosting.server_address or plan.address,
+        status=plan.hosting.status,
+        heartbeat_seconds=plan.heartbeat_seconds,
     )
     closing.push_async_callback(registration.withdraw)
     await _background(closing, registration.run())
@@ -96,4 +103,6 @@ async def _start(plan: WorkerPlan, wake: Callable[[], None]) -> None:
     if plan.hosting.has_failed:
         reasons = "; ".join(f"{model.name}: {model.reason}" for model in plan.hosting.models)
         log.error("no model could be started, leaving: %s", reasons)
-        plan.give_up()
+    else:
+        log.error("leaving, so that a new process can do better: %s", await plan.hosting.keep(plan.care, wake))
+    plan.give_up()

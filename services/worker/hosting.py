@@ -19,7 +19,16 @@ from services.foundation.errors import (
 )
 from services.foundation.http import Health
 from services.wire.control import WorkerStatus
-from services.worker.engines.base import ChatEngine, EmbeddingEngine, Engine, RerankEngine
+from services.worker.care import CareRules, sickness
+from services.worker.engines.base import (
+    ChatEngine,
+    EmbeddingEngine,
+    Engine,
+    RerankEngine,
+    ServerEngine,
+    TokenizingEngine,
+    Vitals,
+)
 from services.worker.slots import Slots
 
 log = logging.getLogger(__name__)
@@ -32,6 +41,7 @@ class State(enum.StrEnum):
 
     STARTING = "starting"
     STARTED = "ok"
+    UNWELL = "unwell"
     FAILED = "failed"
 
 
@@ -44,8 +54,10 @@ class HostedModel:
         task: chat, embedding or rerank.
         engine: runs it; implements the protocol of the task.
         context_tokens: longest request.
+        is_local: it may be asked tiny requests at no cost.
         state: set by `Hosting`.
-        reason: why it failed to start.
+        reason: why it failed to start, or is unwell.
+        vitals: how it was when last looked at.
 
     Raises:
         InvalidSetting: the engine cannot do the task.
@@ -55,22 +67,46 @@ class HostedModel:
     task: str
     engine: Engine
     context_tokens: int
+    is_local: bool = True
     state: State = State.STARTING
     reason: str = ""
+    vitals: Vitals = field(default_factory=Vitals)
     slots: Slots = field(init=False)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.engine, PROTOCOLS[self.task]):
+        if not isinstance(self.engine, PROTOCOLS[self.task] | ServerEngine):
             engine = type(self.engine).__name__
             raise InvalidSetting(setting=f"models.served.{self.name}.task", reason=f"{engine} cannot do {self.task}")
         self.slots = Slots(self.name, running=self.engine.concurrency)
+
+    async def look(self) -> Vitals:
+        """How busy it is now. Raises what `ServerEngine.vitals` raises."""
+        self.vitals = await self.engine.vitals() if isinstance(self.engine, ServerEngine) else self.slots.vitals
+        return self.vitals
+
+    @property
+    def queue_length(self) -> int:
+        """Requests running and waiting, as the controller is told."""
+        latest = self.vitals if isinstance(self.engine, ServerEngine) else self.slots.vitals
+        return latest.running + latest.waiting
 
 
 class Hosting:
     """All models of one worker process."""
 
-    def __init__(self, models: Sequence[HostedModel]) -> None:
+    def __init__(self, models: Sequence[HostedModel], *, supervisor: str | None = None) -> None:
+        """Raises InvalidSetting when a model that brings its own server is not alone."""
         self._models = {model.name: model for model in models}
+        self._supervisor = supervisor
+        servers = [model.name for model in models if isinstance(model.engine, ServerEngine)]
+        if servers and len(models) > 1:
+            reason = "its engine runs a server of its own, so it cannot share a worker with other models"
+            raise InvalidSetting(setting=f"models.served.{servers[0]}.worker", reason=reason)
+
+    @property
+    def server_address(self) -> str | None:
+        """Where the server of a `ServerEngine` is reached; None: this worker serves its models itself."""
+        return next((model.engine.address for model in self.models if isinstance(model.engine, ServerEngine)), None)
 
     @property
     def models(self) -> list[HostedModel]:
@@ -97,8 +133,37 @@ class Hosting:
             model.state, model.reason = State.FAILED, f"{type(failure).__name__}: {failure}"
         else:
             log.info("model %s (%s) is ready", model.name, model.task)
-            model.state = State.STARTED
+            model.state, model.reason = State.STARTED, ""
         changed()
+
+    async def keep(self, rules: CareRules, changed: Callable[[], None]) -> str:
+        """Look after the models that have started; returns why, when only a new process can heal one.
+
+        A server of its own is started again here, with its worker staying up; anything else that is sick takes the
+        process with it. Meanwhile the model is not listed.
+        """
+        started = [model for model in self.models if model.state is State.STARTED]
+        tasks = [asyncio.create_task(self._keep(model, rules, changed)) for model in started]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            return done.pop().result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _keep(self, model: HostedModel, rules: CareRules, changed: Callable[[], None]) -> str:
+        while True:
+            reason = await sickness(model, rules)
+            log.error("model %s is unwell: %s", model.name, reason)
+            model.state, model.reason, model.vitals = State.UNWELL, reason, Vitals()
+            changed()
+            if not isinstance(model.engine, ServerEngine):
+                return f"{model.name}: {reason}"
+            await model.engine.stop()
+            await self._start(model, changed)
+            if model.state is not State.STARTED:
+                return f"{model.name}: {model.reason}"
 
     async def stop(self) -> None:
         """Stop all engines; one that cannot stop does not keep the others from it."""
@@ -110,7 +175,7 @@ class Hosting:
         """Starting until every engine has started or failed."""
         detail = {model.name: model.reason or model.state.value for model in self.models}
         states = {model.state for model in self.models}
-        if State.STARTING in states or self.has_failed:
+        if State.STARTING in states or states <= {State.FAILED, State.UNWELL}:
             return Health("starting", detail)
         return Health("degraded" if State.FAILED in states else "ok", detail)
 
@@ -119,9 +184,10 @@ class Hosting:
         started = [model for model in self.models if model.state is State.STARTED]
         return WorkerStatus(
             model_names=[model.name for model in started],
-            queue_length=sum(model.slots.queue_length for model in started),
+            queue_length=sum(model.queue_length for model in started),
             tasks={model.name: model.task for model in started},
             dialect="openai",
+            supervisor=self._supervisor,
         )
 
     def chat(self, name: str) -> tuple[ChatEngine, Slots]:
@@ -139,13 +205,18 @@ class Hosting:
         model = self.find(name, "rerank")
         return cast("RerankEngine", model.engine), model.slots
 
+    def tokenizing(self, name: str) -> tuple[HostedModel, TokenizingEngine | None]:
+        """A chat model and, where it has one, what tokenizes for it; raises as `find` does."""
+        model = self.find(name, "chat")
+        return model, model.engine if isinstance(model.engine, TokenizingEngine) else None
+
     def find(self, name: str, task: str) -> HostedModel:
         """The model `name`, ready to do `task` (its engine implements the task's protocol: see `HostedModel`).
 
         Raises:
             UnknownModel: this worker does not serve it.
             InvalidRequest: it does something else.
-            NoWorker: it is still starting.
+            NoWorker: it is still starting, or its own server serves it elsewhere.
             EngineFailed: it did not start.
         """
         model = self._models.get(name)
@@ -153,7 +224,7 @@ class Hosting:
             raise UnknownModel(model=name, known=", ".join(self._models))
         if model.task != task:
             raise InvalidRequest(field="model", reason=f"{name!r} is a model for {model.task}, not for {task}")
-        if model.state is State.STARTING:
+        if model.state in {State.STARTING, State.UNWELL} or isinstance(model.engine, ServerEngine):
             raise NoWorker(model=name)
         if model.state is State.FAILED:
             raise EngineFailed(model=name, reason=model.reason)

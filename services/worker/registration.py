@@ -23,7 +23,7 @@ class Registration:
 
     Args:
         controller: where the lease is held.
-        address: base URL under which others reach this worker.
+        address: asked before each message: base URL under which others reach this worker, or its model's own server.
         status: asked before each message; a worker that names no models does not register.
         heartbeat_seconds: pause between renewals; doubled up to five seconds while the controller is away.
     """
@@ -32,7 +32,7 @@ class Registration:
         self,
         controller: ControllerClient,
         *,
-        address: str,
+        address: Callable[[], str],
         status: Callable[[], WorkerStatus],
         heartbeat_seconds: float,
     ) -> None:
@@ -41,6 +41,7 @@ class Registration:
         self._status = status
         self._heartbeat_seconds = heartbeat_seconds
         self._leased: list[str] = []
+        self._leased_address = ""
         self._misses = 0
         self._changed = asyncio.Event()
 
@@ -65,28 +66,35 @@ class Registration:
         if not self._leased:
             return
         try:
-            await self._controller.register(self._message(WorkerStatus(model_names=[], dialect="openai")))
+            await self._give_back()
         except ChatchatError as failure:
             log.warning("the lease at the controller could not be given back: %s", failure)
 
+    async def _give_back(self) -> None:
+        message = RegisterWorker(
+            worker_name=self._leased_address, worker_status=WorkerStatus(model_names=[], dialect="openai")
+        )
+        await self._controller.register(message)
+        self._leased = []
+
     async def _beat(self) -> None:
         status = self._status()
+        address = self._address() if status.model_names else ""
+        if self._leased and address != self._leased_address:
+            await self._give_back()
         if not status.model_names:
             return
         if status.model_names == self._leased:
-            known = await self._controller.renew(HeartBeat(worker_name=self._address, queue_length=status.queue_length))
+            known = await self._controller.renew(HeartBeat(worker_name=address, queue_length=status.queue_length))
             if known:
                 self._found("the controller is back")
                 return
             log.info("the controller does not know this worker (any more): registering again")
-        await self._controller.register(self._message(status))
+        await self._controller.register(RegisterWorker(worker_name=address, worker_status=status))
         self._found("the controller is back")
         if status.model_names != self._leased:
-            log.info("registered as %s: %s", self._address, ", ".join(status.model_names))
-        self._leased = status.model_names
-
-    def _message(self, status: WorkerStatus) -> RegisterWorker:
-        return RegisterWorker(worker_name=self._address, worker_status=status)
+            log.info("registered as %s: %s", address, ", ".join(status.model_names))
+        self._leased, self._leased_address = status.model_names, address
 
     def _missed(self, failure: Exception) -> None:
         self._misses += 1

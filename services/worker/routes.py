@@ -21,11 +21,14 @@ from services.wire.openai import (
     ModelList,
     RerankRequest,
     RerankResponse,
+    TokenizeRequest,
+    TokenizeResponse,
 )
 from services.worker.answers.assembly import whole_chat, whole_text
 from services.worker.answers.choices import chat_choices, check_sampling, prompts_of, text_choices
 from services.worker.answers.events import event_stream
 from services.worker.answers.running import answer, stream
+from services.worker.engines.text import count_tokens
 from services.worker.hosting import Hosting, State
 
 INPUT_LIMIT = 2048
@@ -48,6 +51,23 @@ def router(hosting: Hosting) -> APIRouter:
     return routes
 
 
+def tokenizing_router(hosting: Hosting) -> APIRouter:
+    """The route /tokenize of vLLM, so that a client counts as the model does."""
+    routes = APIRouter(tags=["OpenAI"])
+
+    @routes.post("/tokenize")
+    async def tokenize(body: TokenizeRequest) -> TokenizeResponse:
+        model, engine = hosting.tokenizing(body.model)
+        if (body.prompt is None) == (body.messages is None):
+            raise InvalidRequest(field="prompt", reason="give either prompt or messages")
+        if engine is not None:
+            return await engine.tokenize(body)
+        texts = [body.prompt or ""] if body.messages is None else [message.text for message in body.messages]
+        return TokenizeResponse(count=sum(count_tokens(text) for text in texts), max_model_len=model.context_tokens)
+
+    return routes
+
+
 def _add_generation(routes: APIRouter, hosting: Hosting) -> None:
     @routes.post("/chat/completions", response_model=None, responses=_STREAMS)
     async def chat(body: ChatCompletionRequest, request: Request) -> ChatCompletion | Response:
@@ -56,7 +76,7 @@ def _add_generation(routes: APIRouter, hosting: Hosting) -> None:
         chunks = chat_choices(engine, body)
         if body.stream:
             return await stream(request, slots, chunks, lambda items: event_stream(request, items, body))
-        return await answer(request, slots, lambda: whole_chat(body.model, chunks))
+        return await answer(request, slots, lambda: whole_chat(body.model, slots.watch(chunks)))
 
     @routes.post("/completions", response_model=None, responses=_STREAMS)
     async def completions(body: CompletionRequest, request: Request) -> Completion | Response:
@@ -66,7 +86,7 @@ def _add_generation(routes: APIRouter, hosting: Hosting) -> None:
         events = text_choices(engine, body)
         if body.stream:
             return await stream(request, slots, events, lambda items: event_stream(request, items, body))
-        return await answer(request, slots, lambda: whole_text(body.model, events))
+        return await answer(request, slots, lambda: whole_text(body.model, slots.watch(events)))
 
 
 def _add_vectors(routes: APIRouter, hosting: Hosting) -> None:

@@ -30,6 +30,9 @@ FOUNDATION = {
     "settings/__init__.py",
     "settings/__main__.py",
     "settings/load.py",
+    "settings/models.py",
+    "settings/node.py",
+    "settings/providers.py",
     "settings/tree.py",
     "sse.py",
 }

@@ -5,15 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
+
+from services.foundation.settings.models import Models, ServedModel
+from services.foundation.settings.node import Node
 
 SECRET_CHARS = 12
-
-
-class Node(BaseModel):
-    """A branch of the tree: frozen, unknown keys rejected."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+__all__ = [
+    "Choice",
+    "Endpoint",
+    "Knowledge",
+    "Logging",
+    "Models",
+    "Node",
+    "Retrieval",
+    "ServedModel",
+    "Server",
+    "Settings",
+]
 
 
 class Choice(Node):
@@ -59,6 +68,10 @@ class Server(Node):
     api: Endpoint = Field(default=Endpoint(port=7861), description="Chatchat API.")
     webui: Endpoint = Field(default=Endpoint(port=8501), description="Streamlit web UI.")
     worker: Endpoint = Field(default=Endpoint(port=20002), description="First model worker; the next ones count up.")
+    supervisor: Endpoint = Field(
+        default=Endpoint(port=20009),
+        description="Supervisor: starts and stops models at run time. Keep it on loopback.",
+    )
     access_keys: tuple[SecretStr, ...] = Field(
         default=(), description="Keys that gateway and API accept. Empty: no key is asked for (loopback use)."
     )
@@ -74,6 +87,20 @@ class Server(Node):
     )
     heartbeat_seconds: float = Field(default=2.0, gt=0, description="How often a worker renews its lease.")
     lease_seconds: float = Field(default=8.0, gt=0, description="A lease not renewed for this long has expired.")
+    canary_seconds: float = Field(
+        default=30.0, ge=0, description="An idle local model must answer a tiny request this often; 0: never asked."
+    )
+    canary_timeout_seconds: float = Field(
+        default=60.0, gt=0, description="A model that takes longer for its tiny request is restarted."
+    )
+    stall_seconds: float = Field(
+        default=120.0, gt=0, description="A busy local model that makes no progress for this long is restarted."
+    )
+    caller_limit: int = Field(
+        default=256,
+        ge=1,
+        description="Requests one access key (or one address, without keys) may have running at a time.",
+    )
     request_timeout_seconds: float = Field(default=300.0, gt=0, description="Longest wait for an answer of a model.")
     start_timeout_seconds: float = Field(default=120.0, gt=0, description="Longest wait for a process to become ready.")
     stop_grace_seconds: float = Field(default=5.0, gt=0, description="Wait between SIGTERM and SIGKILL at shutdown.")
@@ -90,44 +117,6 @@ class Server(Node):
         for field, secrets in (("access_keys", self.access_keys), ("worker_token", token)):
             if any(len(secret.get_secret_value()) < SECRET_CHARS for secret in secrets):
                 raise ValueError(f"{field}: a secret must have at least {SECRET_CHARS} characters")
-        return self
-
-
-class ServedModel(Node):
-    """One model: what it does, which engine runs it, and the engine's options."""
-
-    task: Literal["chat", "embedding", "rerank"] = Field(description="What the model does.")
-    engine: str = Field(description="A name on the engine shelf.")
-    options: dict[str, Any] = Field(
-        default={}, repr=False, description="Options of the engine; see the engine's Options class."
-    )
-    worker: str | None = Field(default=None, description="Models with the same worker name share one process.")
-    port: int | None = Field(default=None, ge=1, le=65535, description="Port of its worker; None: counted up.")
-    remote: bool = Field(default=False, description="Relayed to a provider: started by -p, optional at start-up.")
-    optional: bool = Field(default=False, description="A failure leaves the stack degraded instead of stopping it.")
-    rewrites: bool = Field(default=True, description="A chat model that can rewrite a follow-up question on request.")
-    context_tokens: int = Field(default=8192, ge=128, description="Longest request the model takes, in tokens.")
-
-
-class Models(Node):
-    """The models this installation serves and which of them are used by default."""
-
-    default_chat: str = Field(default="extractive", description="Chat model used when a request names none.")
-    default_embedding: str = Field(default="all-minilm-l6-v2", description="Embedding model of new knowledge bases.")
-    model_dir: Path = Field(default=Path("model"), description="Folder with local weights.")
-    served: dict[str, ServedModel] = Field(default={}, description="Model name → what serves it.")
-
-    @model_validator(mode="after")
-    def _defaults_are_served(self) -> Models:
-        for field, name, task in (
-            ("default_chat", self.default_chat, "chat"),
-            ("default_embedding", self.default_embedding, "embedding"),
-        ):
-            if not self.served:
-                continue
-            if name not in self.served or self.served[name].task != task:
-                known = ", ".join(sorted(n for n, m in self.served.items() if m.task == task)) or "none"
-                raise ValueError(f"{field} names {name!r}, which is no {task} model of models.served; known: {known}")
         return self
 
 

@@ -48,7 +48,7 @@ async def stream(
     async def replayed(first: list[T]) -> AsyncGenerator[T, None]:
         for item in first:
             yield item
-        async for item in items:
+        async for item in slots.watch(items):
             yield item
 
     async with AsyncExitStack() as unless_answered:

@@ -7,7 +7,7 @@ import pytest
 from services.foundation.errors import InvalidSetting, UnknownModel, UnknownVariant
 from services.foundation.settings.tree import Settings
 from services.worker.__main__ import main
-from services.worker.building import build_hosting, endpoint
+from services.worker.building import Place, build_hosting, endpoint
 
 
 def settings(public_url: str | None = None, **served: dict[str, object]) -> Settings:
@@ -21,7 +21,7 @@ def settings(public_url: str | None = None, **served: dict[str, object]) -> Sett
 
 
 async def test_the_named_models_are_built_once_each():
-    hosting = build_hosting(settings(), ["v", "a", "v"])
+    hosting = build_hosting(settings(), ["v", "a", "v"], Place())
 
     assert [(model.name, model.task) for model in hosting.models] == [("v", "embedding"), ("a", "chat")]
 
@@ -40,12 +40,12 @@ async def test_the_named_models_are_built_once_each():
 )
 def test_what_cannot_be_built_says_why(served: dict[str, object], failure: type[Exception], sentence: str):
     with pytest.raises(failure, match=sentence):
-        build_hosting(settings(b=served), ["b"])
+        build_hosting(settings(b=served), ["b"], Place())
 
 
 def test_an_unknown_model_lists_the_known():
     with pytest.raises(UnknownModel, match="Known models: a, v"):
-        build_hosting(settings(), ["x"])
+        build_hosting(settings(), ["x"], Place())
 
 
 def test_a_bad_option_does_not_show_the_others():
@@ -56,7 +56,7 @@ def test_a_bad_option_does_not_show_the_others():
     }
 
     with pytest.raises(InvalidSetting) as failed:
-        build_hosting(settings(b=served), ["b"])
+        build_hosting(settings(b=served), ["b"], Place())
 
     assert "sk-secret" not in str(failed.value)
 

@@ -51,7 +51,7 @@ class Station:
         self.queue_length = 0
         self.registration = Registration(
             self.controller,  # type: ignore[arg-type]
-            address=ADDRESS,
+            address=lambda: ADDRESS,
             status=lambda: WorkerStatus(
                 model_names=list(self.models), queue_length=self.queue_length, tasks={"a": "chat"}, dialect="openai"
             ),
