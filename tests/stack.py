@@ -31,10 +31,13 @@ class Stack:
     ready_limit_seconds: float = 120.0
     with_samples: bool = False
     webui: bool = True
+    api_wanted: bool = True
+    expects: tuple[str, ...] = ("extractive", "all-minilm-l6-v2")
+    workers: int = 3
 
     def __post_init__(self) -> None:
-        self.ports = {name: free_port() for name in ("controller", "gateway", "api", "webui")}
-        self.ports["worker"] = free_run(3)  # one for each served model, counted up
+        self.ports = {name: free_port() for name in ("controller", "gateway", "api", "webui", "supervisor")}
+        self.ports["worker"] = free_run(self.workers)  # one for each worker, counted up
         self.data_dir = self.folder / "knowledge_base"
         self.log_dir = self.folder / "logs"
         self.output = self.folder / "startup.out"
@@ -90,7 +93,7 @@ class Stack:
         return done.stdout
 
     def wait_ready(self) -> None:
-        """Until controller, gateway, api, web UI and both default models answer."""
+        """Until controller, gateway, api, web UI and the expected models answer."""
         limit = time.monotonic() + self.ready_limit_seconds
         while not self.is_ready():
             if self.process is not None and self.process.poll() is not None:
@@ -100,7 +103,9 @@ class Stack:
             time.sleep(0.1)
 
     def is_ready(self) -> bool:
-        health = [f"{self.gateway}/healthz", f"{self.api}/healthz"]
+        health = [f"{self.gateway}/healthz"]
+        if self.api_wanted:
+            health.append(f"{self.api}/healthz")
         if self.webui:
             health.append(f"{self.webui_url}/_stcore/health")
         try:
@@ -110,7 +115,7 @@ class Stack:
                 served = {card["id"] for card in client.get(f"{self.gateway}/v1/models").json().get("data", [])}
         except httpx.HTTPError:
             return False
-        return {"extractive", "all-minilm-l6-v2"} <= served
+        return set(self.expects) <= served
 
     def processes(self) -> dict[str, psutil.Process]:
         """The living processes of the stack by a short name: supervisor, controller, gateway, api, webui, worker-…"""

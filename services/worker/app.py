@@ -99,10 +99,13 @@ async def _background(closing: AsyncExitStack, work: Coroutine[None, None, None]
 
 
 async def _start(plan: WorkerPlan, wake: Callable[[], None]) -> None:
-    await plan.hosting.start(wake)
-    if plan.hosting.has_failed:
-        reasons = "; ".join(f"{model.name}: {model.reason}" for model in plan.hosting.models)
-        log.error("no model could be started, leaving: %s", reasons)
-    else:
-        log.error("leaving, so that a new process can do better: %s", await plan.hosting.keep(plan.care, wake))
+    try:
+        await plan.hosting.start(wake)
+        if plan.hosting.has_failed:
+            reasons = "; ".join(f"{model.name}: {model.reason}" for model in plan.hosting.models)
+            log.error("no model could be started, leaving: %s", reasons)
+        else:
+            log.error("leaving, so that a new process can do better: %s", await plan.hosting.keep(plan.care, wake))
+    except Exception:
+        log.exception("the models cannot be looked after any more, leaving")
     plan.give_up()

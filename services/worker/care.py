@@ -15,7 +15,6 @@ from services.worker.engines.base import ChatEngine, EmbeddingEngine, Engine, Re
 if TYPE_CHECKING:
     from services.worker.hosting import HostedModel
 
-_LOOK_SECONDS = 1.0
 _CANARY = "ping"
 
 
@@ -27,11 +26,13 @@ class CareRules:
         canary_seconds: an idle model is asked a tiny question this often; 0: never.
         canary_timeout_seconds: it must have answered by then.
         stall_seconds: a busy model must get on with something in this time, and a server must say how it is.
+        look_seconds: how often it is looked at.
     """
 
     canary_seconds: float = 30.0
     canary_timeout_seconds: float = 60.0
     stall_seconds: float = 120.0
+    look_seconds: float = 1.0
 
 
 async def sickness(model: HostedModel, rules: CareRules) -> str:
@@ -51,7 +52,7 @@ async def sickness(model: HostedModel, rules: CareRules) -> str:
 async def _watch(model: HostedModel, rules: CareRules) -> str:
     looked = active = time.monotonic()
     while True:
-        await asyncio.sleep(_LOOK_SECONDS)
+        await asyncio.sleep(rules.look_seconds)
         try:
             vitals = await model.look()
         except ChatchatError as failure:

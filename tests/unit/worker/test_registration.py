@@ -165,3 +165,27 @@ async def test_giving_back_to_a_controller_that_is_away(station: Station, caplog
     await station.registration.withdraw()
 
     assert "could not be given back" in caplog.text
+
+
+async def test_a_model_that_fell_ill_is_given_back_at_once(station: Station):
+    station.registration._heartbeat_seconds = 60.0
+    async with station.running():
+        await station.until(lambda: station.controller.registrations == [["a"]])
+        station.models = []
+        station.registration.wake()
+        await station.until(lambda: station.controller.registrations == [["a"], []])
+        station.models = ["a"]
+        station.registration.wake()
+        await station.until(lambda: station.controller.registrations == [["a"], [], ["a"]])
+
+
+async def test_a_server_that_came_back_elsewhere_is_registered_anew(station: Station):
+    where = [ADDRESS]
+    station.registration._address = lambda: where[0]
+    async with station.running():
+        await station.until(lambda: station.controller.beats)
+        where[0] = "http://127.0.0.1:4444"
+        await station.until(lambda: station.controller.registrations == [["a"], [], ["a"]])
+
+    assert station.controller.known is not None
+    assert station.controller.known.worker_name == "http://127.0.0.1:4444"
