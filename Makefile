@@ -4,8 +4,8 @@ SHELL := /bin/bash
 PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
-# Debian packages: a browser for the end-to-end tests, and CJK fonts for it.
-APT_TEST := chromium fonts-noto-cjk
+# Debian packages: a browser for the end-to-end tests, CJK fonts for it, and the proxy that stands in front.
+APT_TEST := chromium fonts-noto-cjk nginx
 PIP := $(BIN)/pip install --disable-pip-version-check --quiet
 LOCK := $(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --no-header --no-annotate \
 	--no-emit-find-links --no-emit-index-url --no-emit-trusted-host
