@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import re
 import secrets
-from collections.abc import Callable, Coroutine, Mapping
+from collections import Counter
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from functools import cache
@@ -26,7 +28,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.foundation import VERSION
 from services.foundation.access import AccessCheck
-from services.foundation.errors import ChatchatError, Kind, RequestAbandoned, RequestTooLarge
+from services.foundation.errors import ChatchatError, InvalidRequest, Kind, RequestAbandoned, RequestTooLarge
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +126,8 @@ def openai_dialect(error: ChatchatError, request_id: str) -> JSONResponse:
 def _headers(error: ChatchatError) -> dict[str, str]:
     headers = {}
     if error.kind in _RETRY_SECONDS:
-        headers["retry-after"] = _RETRY_SECONDS[error.kind]
+        told = error.facts.get("retry_after_seconds")
+        headers["retry-after"] = str(math.ceil(told)) if isinstance(told, int | float) else _RETRY_SECONDS[error.kind]
     if error.kind is Kind.UNAUTHENTICATED:
         headers["www-authenticate"] = "Bearer"
     return headers
@@ -169,7 +172,13 @@ class ServiceOptions:
 
 def create_service_app(options: ServiceOptions, *, title: str | None = None, description: str = "") -> FastAPI:
     """Make a FastAPI application that behaves like every other service of the stack."""
-    app = FastAPI(title=title or options.name, version=VERSION, description=description, lifespan=options.lifespan)
+    app = FastAPI(
+        title=title or options.name,
+        version=VERSION,
+        description=description,
+        lifespan=options.lifespan,
+        redirect_slashes=False,  # such a redirect is built from the Host header
+    )
     app.add_middleware(_Outermost, options=options)
 
     @app.exception_handler(ChatchatError)
@@ -196,16 +205,22 @@ def create_service_app(options: ServiceOptions, *, title: str | None = None, des
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _LENGTH = re.compile(r"[0-9]{1,20}")
+_HOST = re.compile(r"(?:[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+_HOST_LIMIT_CHARS = 262  # a name of 255 characters, a colon, and a port
+_GIVEN_ONCE = ("host", "authorization", "x-api-key", "content-length")
 
 
 class _Outermost:
-    """Request id in and out, the access check, and the body limit, before anything else sees the request."""
+    """Request id in and out, Host, the access check, and the body limit, before anything else sees the request."""
 
     def __init__(self, app: ASGIApp, options: ServiceOptions) -> None:
         self._app = app
         self._options = options
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":  # none is spoken; a route of one would stand outside of the access check
+            await send({"type": "websocket.close", "code": 1008})
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -223,11 +238,14 @@ class _Outermost:
             self._admit(scope, headers)
         except ChatchatError as refused:
             response = self._options.dialect(refused, Request(scope))
+            response.status_code = STATUS[refused.kind]  # the api's 200 belongs to its routes; none was asked yet
+            response.headers.update(_headers(refused))
             await response(scope, receive, send_with_id)
             return
         await self._app(scope, self._bounded(receive), send_with_id)
 
     def _admit(self, scope: Scope, headers: Mapping[str, str]) -> None:
+        _refuse_ambiguous(headers, scope["headers"])
         if self._options.access is not None:
             query = scope["query_string"].decode("latin-1")
             self._options.access.check(scope["path"], headers, query=query, method=scope["method"])
@@ -248,6 +266,18 @@ class _Outermost:
             return message
 
         return counted
+
+
+def _refuse_ambiguous(headers: Mapping[str, str], given: Sequence[tuple[bytes, bytes]]) -> None:
+    """Refuse what a proxy before us may have read otherwise than we would: a strange Host, a header given twice."""
+    if len(headers) < len(given):
+        names = Counter(name for name, _ in given)
+        for name in _GIVEN_ONCE:
+            if names[name.encode()] > 1:
+                raise InvalidRequest(field=name, reason="it is given more than once")
+    host = headers.get("host", "")
+    if len(host) > _HOST_LIMIT_CHARS or not _HOST.fullmatch(host):
+        raise InvalidRequest(field="host", reason="it is not a host name or address with an optional port")
 
 
 async def while_connected(request: Request, work: Coroutine[None, None, T]) -> T:

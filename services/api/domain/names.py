@@ -11,6 +11,7 @@ from services.foundation.errors import InvalidName
 
 _SEPARATORS = re.compile(r"[/\\\u2044\u2215\uff0f\uff3c]")
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
+_OURS = re.compile(r"(?i)(info\.db|vectors\.milvus).*")  # what else lies beside the bases' folders
 _BIDI = {"RLO", "LRO", "RLE", "LRE", "PDF", "RLI", "LRI", "FSI", "PDI"}
 
 
@@ -64,7 +65,8 @@ class KnowledgeBaseName:
         """Parse a name from outside.
 
         Raises:
-            InvalidName: the name is empty, too long, or holds anything but letters, digits, space, `-`, `_`, `.`.
+            InvalidName: the name is empty, too long, holds anything but letters, digits, space, `-`, `_`, `.`, or is
+                one that the data folder needs itself.
         """
         what = "The knowledge base name"
         name = _checked(what, raw, cls.limit_bytes)
@@ -72,6 +74,8 @@ class KnowledgeBaseName:
             raise InvalidName(
                 what=what, name=_shown(name), reason="only letters, digits, spaces, '-', '_' and '.' are allowed"
             )
+        if _OURS.fullmatch(name):
+            raise InvalidName(what=what, name=_shown(name), reason="the database and the indexes lie under such a name")
         return cls(name)
 
     @property

@@ -29,6 +29,7 @@ from services.foundation.errors import (
     ChatchatError,
     FileExists,
     FileNotInBase,
+    InvalidName,
     InvalidSetting,
     KnowledgeBaseExists,
     KnowledgeBaseNotFound,
@@ -122,7 +123,12 @@ class KnowledgeService:
         )
         async with self._indexes.storage.begin() as work:
             await work.knowledge_bases.add(made)
-        await asyncio.to_thread(self._folders.make, made.name)
+        try:
+            await asyncio.to_thread(self._folders.make, made.name)
+        except (ChatchatError, OSError):  # no folder, no base
+            async with self._indexes.storage.begin() as work:
+                await work.knowledge_bases.remove(made.id)
+            raise
         return made
 
     async def ensure(self, base: NewKnowledgeBase) -> KnowledgeBase:
@@ -182,9 +188,13 @@ class KnowledgeService:
         """Where the source file of a record lies. Raises KnowledgeBaseNotFound, FileNotInBase."""
         base = await self.get(name)
         await self._record(base, file)
-        path = self._folders.path(base.name, file)
+        absent = FileNotInBase(knowledge_base=base.name.value, file=file.value)
+        try:
+            path = self._folders.path(base.name, file)
+        except InvalidName:  # a link that leads out took its place
+            raise absent from None
         if not path.is_file():
-            raise FileNotInBase(knowledge_base=base.name.value, file=file.value)
+            raise absent
         return path
 
     async def add_file(self, name: KnowledgeBaseName, upload: Upload) -> KnowledgeFile:

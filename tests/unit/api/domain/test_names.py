@@ -208,3 +208,9 @@ def test_an_underscore_is_no_wildcard():
 )
 def test_extension(name: str, extension: str):
     assert FileName.parse(name).extension == extension
+
+
+@pytest.mark.parametrize("raw", ["info.db", "INFO.DB-journal", "vectors.milvus", "Vectors.Milvus.lock"])
+def test_a_base_is_not_named_like_what_the_data_folder_holds(raw: str):
+    with pytest.raises(InvalidName, match="the database and the indexes"):
+        KnowledgeBaseName.parse(raw)
