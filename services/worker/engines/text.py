@@ -53,7 +53,7 @@ async def chat_chunks(
 
     yield chunk(Delta(role="assistant", content=""))
     written, reason = 0, "stop"
-    held = _StopFilter(request.stops)
+    held = StopFilter(request.stops)
     limit = request.token_limit
     async with closing(pieces):
         async for piece in pieces:
@@ -83,7 +83,7 @@ def _limited(text: str, limit: int | None, written: int, count: Callable[[str], 
     return [cut] if cut else []
 
 
-class _StopFilter:
+class StopFilter:
     """Passes text through until one of the stop strings appears; the stop string itself is not passed."""
 
     def __init__(self, stops: Sequence[str]) -> None:

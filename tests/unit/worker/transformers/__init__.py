@@ -1,0 +1,1 @@
+"""Unit tests of the transformers engine: what needs no torch."""
