@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 
 import pytest
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.routing import Route
 
 from services.foundation.errors import (
     ChatchatError,
@@ -20,46 +14,13 @@ from services.foundation.errors import (
     InvalidSetting,
     ProviderFailed,
     ServiceUnreachable,
-    TookTooLong,
     WorkerBusy,
 )
-from services.wire.openai import ChatCompletionRequest, EmbeddingRequest, RerankRequest
+from services.wire.openai import EmbeddingRequest, RerankRequest
 from services.worker.engines.remote.openai_compatible import OpenAICompatibleEngine
 from tests.contract.engine import KEY, MODEL, collect, reason_of, spec, text_of
-from tests.live import free_port, serve
-
-
-@dataclass
-class Script:
-    """A provider that answers what it is told, and keeps what it was asked."""
-
-    status: int = 200
-    body: object = None
-    events: list[str] = field(default_factory=list)
-    hang_seconds: float = 0.0
-    asked: list[dict[str, object]] = field(default_factory=list)
-    keys: list[str | None] = field(default_factory=list)
-
-    async def __call__(self, request: Request) -> Response:
-        self.asked.append(json.loads(await request.body()))
-        self.keys.append(request.headers.get("authorization"))
-        await asyncio.sleep(self.hang_seconds)
-        if self.events:
-            return StreamingResponse((f"data: {event}\n\n" for event in self.events), media_type="text/event-stream")
-        if isinstance(self.body, str):
-            return Response(self.body, self.status)
-        return JSONResponse(self.body, self.status)
-
-
-def chat_request(**fields: object) -> ChatCompletionRequest:
-    messages = [{"role": "user", "content": "hello"}]
-    return ChatCompletionRequest.model_validate({"model": MODEL, "messages": messages, **fields})
-
-
-def event(delta: dict[str, object], reason: str | None = None, **fields: object) -> str:
-    choice = {"index": 0, "delta": delta, "finish_reason": reason}
-    chunk = {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "up", "choices": [choice], **fields}
-    return json.dumps(chunk, ensure_ascii=False)
+from tests.contract.remote import GOOD, Script, chat_request, event, failure_of, relaying
+from tests.live import free_port
 
 
 @pytest.mark.enable_socket
@@ -72,19 +33,8 @@ class TestProvider:
 
     @pytest.fixture
     async def engine(self, script: Script) -> AsyncIterator[OpenAICompatibleEngine]:
-        app = Starlette(routes=[Route("/v1/{path:path}", script.__call__, methods=["POST"])])
-        async with serve(app) as url:
-            engine = OpenAICompatibleEngine(spec(base_url=f"{url}/v1/", model="up", api_key=KEY, timeout_seconds=0.3))
-            await engine.start()
+        async with relaying(script) as engine:
             yield engine
-            await engine.stop()
-
-    async def failure(self, engine: OpenAICompatibleEngine) -> ChatchatError:
-        with pytest.raises(ChatchatError) as failed:
-            await collect(engine, chat_request())
-        assert KEY not in str(failed.value)
-        assert KEY not in repr(failed.value.facts)
-        return failed.value
 
     async def test_unknown_fields_are_passed_on_and_the_model_renamed(
         self, engine: OpenAICompatibleEngine, script: Script
@@ -94,7 +44,7 @@ class TestProvider:
 
         await collect(engine, chat_request(tools=tools, temperature=0.5, stream=False))
 
-        assert script.keys == [f"Bearer {KEY}"]
+        assert script.requests[0].headers["authorization"] == f"Bearer {KEY}"
         assert script.asked[0] == {
             "model": "up",
             "messages": [{"role": "user", "content": "hello"}],
@@ -103,6 +53,40 @@ class TestProvider:
             "stream": True,
             "stream_options": {"include_usage": True},
         }
+
+    async def test_images_schemas_and_the_like_are_passed_on_as_they_came(
+        self, engine: OpenAICompatibleEngine, script: Script
+    ):
+        script.events = GOOD
+        picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA==", "detail": "low"}}
+        given = {
+            "messages": [{"role": "user", "content": [{"type": "text", "text": "what?"}, picture], "name": "ann"}],
+            "response_format": {"type": "json_schema", "json_schema": {"name": "s", "schema": {"type": "object"}}},
+            "logprobs": True,
+            "top_logprobs": 3,
+            "seed": 7,
+            "tool_choice": {"type": "function", "function": {"name": "f"}},
+            "stop": ["a", "b"],
+            "reasoning_effort": "low",
+        }
+
+        await collect(engine, chat_request(**given))
+
+        assert {name: script.asked[0][name] for name in given} == given
+
+    async def test_several_answers_come_side_by_side(self, engine: OpenAICompatibleEngine, script: Script):
+        def piece(place: int, content: str, reason: str | None = None) -> str:
+            return json.dumps({"choices": [{"index": place, "delta": {"content": content}, "finish_reason": reason}]})
+
+        script.events = [piece(0, "a"), piece(1, "b"), piece(1, "", "stop"), piece(0, "", "length"), "[DONE]"]
+
+        chunks = await collect(engine, chat_request(n=2))
+
+        assert script.asked[0]["n"] == 2
+        said = [(choice.index, choice.delta.content) for chunk in chunks for choice in chunk.choices]
+        assert [text for text in said if text[1]] == [(0, "a"), (1, "b")]
+        script.events = [piece(0, "a", "stop"), "[DONE]"]
+        assert "ended before" in str(await failure_of(engine, chat_request(n=2)))
 
     async def test_tool_calls_come_through(self, engine: OpenAICompatibleEngine, script: Script):
         call = {"index": 0, "id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
@@ -130,26 +114,35 @@ class TestProvider:
     async def test_a_stream_that_breaks_off_is_a_failure(self, engine: OpenAICompatibleEngine, script: Script):
         script.events = [event({"content": "half an ans"})]
 
-        assert isinstance(await self.failure(engine), ProviderFailed)
+        assert isinstance(await failure_of(engine), ProviderFailed)
 
     async def test_a_failure_inside_the_stream(self, engine: OpenAICompatibleEngine, script: Script):
         script.events = [event({"content": "a"}), json.dumps({"error": {"message": f"out of memory, {KEY}"}})]
 
-        failed = await self.failure(engine)
+        failed = await failure_of(engine)
         assert isinstance(failed, ProviderFailed)
         assert "out of memory, ***" in str(failed)
 
     async def test_an_event_that_is_not_a_chunk(self, engine: OpenAICompatibleEngine, script: Script):
         script.events = ["{'no': json"]
 
-        assert "not JSON" in str(await self.failure(engine))
+        assert "not JSON" in str(await failure_of(engine))
 
     @pytest.mark.parametrize(
         ("status", "body", "expected", "sentence"),
         [
             (401, {"error": {"message": f"wrong key {KEY}"}}, ProviderFailed, "refused the access key"),
-            (403, "no", ProviderFailed, "refused the access key"),
-            (404, {"error": {"message": "no model up"}}, ProviderFailed, "no model up"),
+            (403, f"not for {KEY}", ProviderFailed, r"not for \*\*\*: it refused the access key"),
+            (
+                402,
+                {"error": {"message": "Insufficient Balance"}},
+                ProviderFailed,
+                "no credit left.*Insufficient Balance",
+            ),
+            (429, {"error": {"message": f"quota of {KEY}", "code": "insufficient_quota"}}, ProviderFailed, "no credit"),
+            (404, {"error": {"message": "no model up"}}, ProviderFailed, "no model up.*options model and base_url"),
+            (400, {"error": {"message": "x", "code": "content_filter"}}, InvalidRequest, "content filter"),
+            (422, {"detail": [{"loc": ["body"], "msg": KEY}]}, InvalidRequest, r"\*\*\*"),
             (429, {"error": {"message": "slow down"}}, WorkerBusy, "busy"),
             (500, f"<html>{KEY}</html>", ProviderFailed, "HTTP 500"),
             (400, {"error": {"message": "bad tools", "param": "tools"}}, InvalidRequest, "'tools'.*bad tools"),
@@ -177,19 +170,12 @@ class TestProvider:
     ):
         script.status, script.body = status, body
 
-        failed = await self.failure(engine)
+        failed = await failure_of(engine)
 
         assert type(failed) is expected
         assert failed.facts["model" if expected is not InvalidRequest else "field"]
         with pytest.raises(expected, match=sentence):
             raise failed
-
-    async def test_a_provider_that_does_not_answer_in_time(self, engine: OpenAICompatibleEngine, script: Script):
-        script.hang_seconds = 0.5
-
-        failed = await self.failure(engine)
-        assert isinstance(failed, TookTooLong)
-        assert failed.facts["timeout_seconds"] == 0.3
 
     async def test_embeddings_in_another_order(self, engine: OpenAICompatibleEngine, script: Script):
         vectors = [{"index": 1, "embedding": [0, 5]}, {"index": 0, "embedding": [3, 4]}]
@@ -227,6 +213,29 @@ class TestProvider:
 
         with pytest.raises(ProviderFailed, match="not given"):
             await engine.rerank(RerankRequest(model=MODEL, query="q", documents=["a"]))
+
+    async def test_a_ranking_in_dashscopes_own_body(self, script: Script):
+        script.body = {"output": {"results": [{"index": 1, "relevance_score": 0.9}]}, "usage": {"total_tokens": 4}}
+        async with relaying(script, task="rerank", rerank={"path": "rank", "shape": "dashscope"}) as engine:
+            answer = await engine.rerank(RerankRequest(model=MODEL, query="q", documents=["a", "b"], top_n=1))
+
+        assert [result.index for result in answer.results] == [1]
+        assert script.asked[0] == {
+            "model": "up",
+            "input": {"query": "q", "documents": ["a", "b"]},
+            "parameters": {"return_documents": False, "top_n": 2},
+        }
+
+    async def test_embeddings_in_minimaxs_own_body(self, script: Script):
+        script.body = {"vectors": [[3, 4]], "total_tokens": 5, "base_resp": {"status_code": 0, "status_msg": "success"}}
+        async with relaying(script, task="embedding", embeddings={"shape": "minimax"}) as engine:
+            answer = await engine.embed(EmbeddingRequest(model=MODEL, input="a", input_type="query"))
+            await engine.embed(EmbeddingRequest(model=MODEL, input="a", input_type="passage"))
+
+        assert answer.data[0].embedding == [0.6, 0.8]
+        assert answer.usage.prompt_tokens == 5
+        assert [asked["type"] for asked in script.asked] == ["query", "db"]
+        assert script.asked[0]["texts"] == ["a"]
 
 
 @pytest.mark.enable_socket

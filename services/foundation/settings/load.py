@@ -1,4 +1,4 @@
-"""The only reader of YAML files and the environment. Doors (`__main__` modules) call `load_settings` once.
+"""The only reader of YAML, the environment and secret files. Doors (`__main__` modules) call `load_settings` once.
 
 Precedence: arguments → environment (`CHATCHAT_SERVER__API__PORT`) → `.env` → YAML → defaults.
 `CHATCHAT_CONFIG_DIR` names another folder than `configs/`.
@@ -13,15 +13,17 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from services.foundation.settings.providers import Provider
 from services.foundation.settings.tree import Settings
 
 ROOT = Path(__file__).resolve().parents[3]
 _PREFIX = "CHATCHAT_"
 _BRANCHES = {*Settings.model_fields, "config_dir"}
-_SECRET = {"access_keys", "worker_token", "options", "database_url"}
+_SECRET = {"access_keys", "worker_token", "options", "database_url", "providers"}
+_KEY_LIMIT_BYTES = 8_192
 
 
 class BadSettings(Exception):
@@ -116,7 +118,52 @@ def read_settings(folder: Path | None = None, **overrides: Any) -> Settings:
         raise BadSettings([_sentence(problem, where) for problem in failure.errors()]) from failure
     except SettingsError as failure:
         raise BadSettings([f"the environment: {failure}; a list or a branch is written as JSON"]) from failure
-    return Settings.model_validate(read.model_dump())
+    return _with_keys(Settings.model_validate(read.model_dump()))
+
+
+def _with_keys(settings: Settings) -> Settings:
+    """The same settings, the providers' keys filled in. A key that is missing or cannot be read stops nothing: its
+    models start degraded, and their sentence says what to set.
+    """
+    providers = {name: _keyed(provider) for name, provider in settings.models.providers.items()}
+    models = settings.models.model_copy(update={"providers": providers})
+    return settings.model_copy(update={"models": models})
+
+
+def _keyed(provider: Provider) -> Provider:
+    try:
+        key = provider.api_key or _key_of(provider.key_variable, provider.key_file)
+        secret = provider.secret_key or _key_of(provider.secret_variable, provider.secret_file)
+    except ValueError as problem:
+        return provider.model_copy(update={"key_problem": str(problem)})
+    return provider.model_copy(update={"api_key": key, "secret_key": secret})
+
+
+def _key_of(variable: str | None, file: Path | None) -> SecretStr | None:
+    """The key in a variable or else in a file; None where neither has one. Raises ValueError for an unusable file."""
+    value = os.environ.get(variable, "") if variable is not None else ""  # noqa: TID251 - the one reader of it
+    if not value and file is not None:
+        value = _text_of(file)
+    return SecretStr(value) if value else None
+
+
+def _text_of(file: Path) -> str:
+    """What a secret file holds, without its last line end; empty where there is none."""
+    try:
+        if file.exists() and not file.is_file():  # docker makes a folder of a secret that is missing on the host
+            raise ValueError(f"{file} is a folder" if file.is_dir() else f"{file} is no plain file")
+        with file.open("rb") as opened:
+            content = opened.read(_KEY_LIMIT_BYTES + 1)
+        text = content.decode("utf-8-sig")
+    except FileNotFoundError:
+        return ""
+    except OSError as failure:
+        raise ValueError(f"{file} cannot be read: {failure.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{file} is not text") from None
+    if len(content) > _KEY_LIMIT_BYTES:
+        raise ValueError(f"{file} is larger than {_KEY_LIMIT_BYTES} bytes, which no key is")
+    return text.rstrip("\r\n")
 
 
 def _sentence(problem: Any, folder: Path) -> str:

@@ -46,6 +46,14 @@ class ServedModel(Node):
     context_tokens: int = Field(default=8192, ge=128, description="Longest request the model takes, in tokens.")
 
 
+    @model_validator(mode="before")
+    @classmethod
+    def _a_provider_is_remote(cls, given: Any) -> Any:
+        if isinstance(given, dict) and given.get("provider") is not None:
+            return {"remote": True, **given}
+        return given
+
+
 class Models(Node):
     """The models this installation serves and which of them are used by default."""
 
