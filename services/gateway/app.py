@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI
 
@@ -11,9 +12,13 @@ from services.clients.control import ControllerClient
 from services.foundation.access import AccessCheck
 from services.foundation.http import ServiceOptions, create_service_app, render_openai, use_openai_errors
 from services.foundation.settings.tree import Settings
+from services.gateway.callers import Callers
+from services.gateway.cards import Cards
 from services.gateway.directory import Directory
 from services.gateway.relay import Relay
-from services.gateway.routes import router
+from services.gateway.replicas import Replicas
+from services.gateway.routes import inference_routes, model_routes, token_check_routes
+from services.gateway.token_check import TokenChecks
 from services.gateway.upstream import Upstream
 
 _LOOKUP_SECONDS = 5.0
@@ -23,22 +28,32 @@ def create_app(settings: Settings) -> FastAPI:
     """The gateway in front of the configured controller. It starts, and answers 503, while that is absent."""
     server = settings.server
     controller = ControllerClient(server.controller.url, timeout_seconds=_LOOKUP_SECONDS, token=server.worker_token)
-    upstream = Upstream(server.request_timeout_seconds)
+    upstream, replicas = Upstream(server.request_timeout_seconds), Replicas()
     directory = Directory(controller, settings.models.served)
+    cards = Cards(directory, upstream)
+    directory.tell(replicas.keep)
+    directory.tell(cards.keep)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await upstream.start()
+        renewing = asyncio.create_task(directory.run())
         try:
             yield
         finally:
+            renewing.cancel()
+            with suppress(asyncio.CancelledError):
+                await renewing
+            await directory.close()
             await upstream.close()
             await controller.close()
 
-    options = ServiceOptions(
-        name="gateway", dialect=render_openai, lifespan=lifespan, access=AccessCheck(server.access_keys)
-    )
+    access = AccessCheck(server.access_keys)
+    options = ServiceOptions(name="gateway", dialect=render_openai, lifespan=lifespan, access=access)
     app = create_service_app(options, title="Chatchat gateway", description="OpenAI-compatible server.")
     use_openai_errors(app)
-    app.include_router(router(directory, Relay(directory, upstream)))
+    callers = Callers(server.caller_limit, by_key=bool(server.access_keys))
+    app.router.routes.extend(inference_routes(callers, Relay(directory, replicas, upstream)))
+    app.include_router(model_routes(cards))
+    app.include_router(token_check_routes(callers, TokenChecks(directory, replicas, upstream)))
     return app

@@ -1,20 +1,22 @@
-"""Directory: which worker serves a model, asked of the controller and remembered for two seconds at most."""
+"""Directory: which workers serve a model, from a table of the controller's leases that is renewed in the background."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import random
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from services.foundation.errors import NoWorker, ProviderFailed, UnknownModel
+from services.foundation.errors import ChatchatError, NoWorker, ProviderFailed, UnknownModel
 from services.foundation.settings.tree import ServedModel
+from services.gateway.replicas import Route
 from services.wire.control import LeaseList, WorkerAddress
-from services.wire.openai import ModelCard
 
 log = logging.getLogger(__name__)
-ROUTE_SECONDS = 2.0
+REFRESH_SECONDS = 1.0
+TABLE_SECONDS = 30.0
 
 
 class Controller(Protocol):
@@ -27,19 +29,11 @@ class Controller(Protocol):
     async def leases(self) -> LeaseList: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
-    """Where a model is served, and whether the worker speaks "openai" or "fastchat"."""
-
-    address: str
-    dialect: str
-
-
 class Directory:
     """Finds workers.
 
     Args:
-        controller: ours, or a stock FastChat one.
+        controller: ours, or a stock FastChat one, which has no leases to show and is asked for each route.
         served: the models of this installation's settings: known even while nothing serves them.
         clock: monotonic seconds.
     """
@@ -53,73 +47,150 @@ class Directory:
     ) -> None:
         self._controller = controller
         self._served = served
+        self._listeners: list[Callable[[set[str]], None]] = []
         self._clock = clock
-        self._remembered: dict[str, tuple[float, Route]] = {}
+        self._routes: dict[str, list[Route]] = {}
+        self._tasks: dict[str, str | None] = {}
+        self._known_until = 0.0
+        self._refreshing: asyncio.Task[None] | None = None
+        self._is_lost = False
+        self._is_stock = False
 
-    async def route(self, model: str) -> Route:
-        """The worker to send a request to.
+    def tell(self, listener: Callable[[set[str]], None]) -> None:
+        """Call `listener` with the addresses of every new table."""
+        self._listeners.append(listener)
 
-        Only a model's sole worker is remembered: between several, the controller chooses for each request.
+    async def run(self) -> None:
+        """Renew the table about once a second, until cancelled; without a table there is nothing to do."""
+        while not self._is_stock:
+            try:
+                await self._refresh()
+            except ChatchatError as failure:
+                self._lost(failure)
+            except Exception:  # a table that stays old would only be noticed much later
+                log.exception("the table of leases could not be renewed")
+            await asyncio.sleep(REFRESH_SECONDS * random.uniform(0.8, 1.2))  # noqa: S311 - jitter, no secret
+
+    async def routes(self, model: str) -> Sequence[Route]:
+        """Every worker a request may be sent to; at least one.
+
+        While the controller is away, the last table is believed for half a minute.
 
         Raises:
             UnknownModel: neither served nor configured.
             NoWorker: configured, but nothing serves it now.
-            ServiceUnreachable, TookTooLong: the controller does not answer.
+            ServiceUnreachable, TookTooLong: there is no table to go by, and the controller does not answer.
         """
-        until, route = self._remembered.get(model, (0.0, None))
-        if route is not None and self._clock() < until:
-            return route
-        found = await self._controller.address(model)
-        if not found.address:
-            self.forget(model)
-            raise await self._absent(model)
-        route = Route(found.address.rstrip("/"), found.dialect)
-        if _is_sole(found):
-            self._remembered[model] = (self._clock() + ROUTE_SECONDS, route)
-        return route
+        found = self._routes.get(model)
+        if found and self._clock() < self._known_until:
+            return found
+        return await self.look_up(model)
 
-    def forget(self, model: str) -> None:
-        """Ask again next time: the remembered worker did not answer."""
-        self._remembered.pop(model, None)
+    def known(self, model: str) -> Sequence[Route]:
+        """The workers of a model in the table as it is; none where there is no table."""
+        return self._routes.get(model, ())
 
-    async def cards(self) -> list[ModelCard]:
-        """The models with a live worker, by name."""
-        tasks = await self._live_tasks()
-        return [self._card(model, tasks[model]) for model in sorted(tasks)]
+    async def look_up(self, model: str) -> Sequence[Route]:
+        """`routes`, as the controller says now."""
+        if not self._is_stock:
+            await self._fresh()
+        if self._is_stock:
+            return [await self._asked(model)]
+        found = self._routes.get(model)
+        if not found:
+            raise self._failure(model, self._routes)
+        return found
 
-    async def card(self, model: str) -> ModelCard:
-        """One live model.
+    async def close(self) -> None:
+        """Give up a question that is under way."""
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+            await asyncio.gather(self._refreshing, return_exceptions=True)
+
+    async def tasks(self) -> Mapping[str, str | None]:
+        """The models with a live worker, and what each does, as far as somebody says."""
+        if not self._is_stock:
+            await self._fresh()
+        live = dict.fromkeys(await self._controller.models()) if self._is_stock else self._tasks
+        return {model: live[model] or self._configured_task(model) for model in sorted(live)}
+
+    async def task(self, model: str) -> str | None:
+        """What one live model does.
 
         Raises:
-            UnknownModel, NoWorker: as `route`.
+            UnknownModel, NoWorker: as `routes`.
         """
-        tasks = await self._live_tasks()
-        if model not in tasks:
-            raise self._failure(model, tasks)
-        return self._card(model, tasks[model])
+        live = await self.tasks()
+        if model not in live:
+            raise self._failure(model, live)
+        return live[model]
 
-    async def _live_tasks(self) -> Mapping[str, str | None]:
+    async def _fresh(self) -> None:
+        """A table that is newer than this call, or the last one while it may be believed."""
+        running = self._refreshing
+        try:
+            if running is not None and not running.done():
+                await asyncio.shield(running)  # it may have been asked for before a worker came that is wanted now
+            await self._refresh()
+        except ChatchatError as failure:
+            self._lost(failure)
+            if self._clock() >= self._known_until:
+                raise
+
+    async def _refresh(self) -> None:
+        """Ask for the leases, once for all who wait."""
+        if self._refreshing is None or self._refreshing.done():
+            self._refreshing = asyncio.create_task(self._read())
+            self._refreshing.add_done_callback(_look_at)  # those who waited may have left
+        await asyncio.shield(self._refreshing)
+
+    async def _read(self) -> None:
         try:
             leases = (await self._controller.leases()).leases
-        except ProviderFailed:  # an answer that is not ours: a stock FastChat controller has no /leases
-            return dict.fromkeys(await self._controller.models())
-        return {name: lease.status.tasks.get(name) for lease in leases for name in lease.status.model_names}
+        except ProviderFailed:  # an answer that is not ours: is it a stock FastChat controller?
+            await self._controller.models()
+            log.warning("the controller shows no leases (it is FastChat's own): it will be asked for every route")
+            self._is_stock = True
+            return
+        routes: dict[str, list[Route]] = {}
+        tasks: dict[str, str | None] = {}
+        for lease in leases:
+            route = Route(lease.worker.rstrip("/"), lease.status.dialect, lease.status.queue_length)
+            for model in lease.status.model_names:
+                routes.setdefault(model, []).append(route)
+                tasks[model] = lease.status.tasks.get(model) or tasks.get(model)
+        self._routes, self._tasks = routes, tasks
+        self._known_until = self._clock() + TABLE_SECONDS
+        addresses = {route.address for found in routes.values() for route in found}
+        for listener in self._listeners:
+            listener(addresses)
+        if self._is_lost:
+            log.info("the controller is back")
+            self._is_lost = False
 
-    def _card(self, model: str, task: str | None) -> ModelCard:
+    def _lost(self, failure: ChatchatError) -> None:
+        if not self._is_lost:
+            log.warning("the controller is lost; its last table is used for %d seconds: %s", TABLE_SECONDS, failure)
+            self._is_lost = True
+
+    async def _asked(self, model: str) -> Route:
+        """A stock controller counts what it hands out, so it is asked for each request."""
+        found = await self._controller.address(model)
+        if not found.address:
+            raise self._failure(model, [] if model in self._served else await self._controller.models())
+        return Route(found.address.rstrip("/"), found.dialect)
+
+    def _configured_task(self, model: str) -> str | None:
         configured = self._served.get(model)
-        return ModelCard(id=model, task=task or (configured.task if configured else None))
+        return configured.task if configured else None
 
-    async def _absent(self, model: str) -> UnknownModel | NoWorker:
-        live = [] if model in self._served else await self._controller.models()
-        return self._failure(model, live)
-
-    def _failure(self, model: str, live: Mapping[str, str | None] | list[str]) -> UnknownModel | NoWorker:
+    def _failure(self, model: str, live: Mapping[str, object] | Sequence[str]) -> UnknownModel | NoWorker:
         if model in self._served:
             return NoWorker(model=model)
         known = sorted({*live, *self._served})
         return UnknownModel(model=model, known=", ".join(known) or "none")
 
 
-def _is_sole(found: WorkerAddress) -> bool:
-    """Whether our controller had nothing to choose from (`replicas`; a stock controller does not say)."""
-    return found.replicas == 1
+def _look_at(finished: asyncio.Task[None]) -> None:
+    if not finished.cancelled():
+        finished.exception()

@@ -19,7 +19,9 @@ from services.foundation.errors import (
     EngineFailed,
     InvalidRequest,
     ProviderFailed,
+    ServiceUnreachable,
     WorkerBusy,
+    WorkerLost,
 )
 from services.foundation.http import openai_body
 from services.foundation.sse import event_response
@@ -164,10 +166,10 @@ class FastChatDialect:
 
     async def _answer(self, generation: _Generation) -> Response:
         if generation.request.stream:
-            request_id = generation.call.request_id
+            request_id, model = generation.call.request_id, generation.call.model
             return event_response(
                 self._events(generation),
-                failure=lambda error: json.dumps(openai_body(error, request_id), ensure_ascii=False),
+                failure=lambda error: json.dumps(openai_body(_lost(error, model), request_id), ensure_ascii=False),
                 separator="\n",
             )
         ending = Ending()
@@ -303,6 +305,13 @@ def failure_of(piece: Piece, model: str) -> ChatchatError:
         return WorkerBusy(model=model, waiting="several")
     failed = EngineFailed if piece.error_code in _ENGINE_CODES else ProviderFailed
     return failed(model=model, reason=reason)
+
+
+def _lost(error: ChatchatError, model: str) -> ChatchatError:
+    """A worker that was reached before the stream began and broke off in it was lost."""
+    if isinstance(error, ServiceUnreachable):
+        return WorkerLost(model=model, reason="its connection broke")
+    return error
 
 
 def encoded(vector: list[float], encoding: str) -> list[float] | str:

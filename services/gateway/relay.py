@@ -1,25 +1,28 @@
-"""Relay: find the worker, pass the bytes through both ways, try a second worker when the first cannot be reached."""
+"""Relay: choose a worker, pass the bytes through, try one other before the first byte. Called by the routes."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import partial
+from collections.abc import Sequence
 
-from starlette.responses import Response
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Message, Scope, Send
 
-from services.foundation.errors import ChatchatError, ServiceUnreachable
+from services.foundation.errors import ChatchatError, ServiceUnreachable, TookTooLong, WorkerLost
 from services.foundation.http import openai_body
 from services.gateway.bodies import Call
-from services.gateway.directory import Directory, Route
+from services.gateway.directory import Directory
+from services.gateway.failures import event_of_ours, is_foreign_event, rewritten
 from services.gateway.fastchat_dialect import FastChatDialect
-from services.gateway.upstream import Answer, Upstream
+from services.gateway.replicas import Replicas, Route
+from services.gateway.upstream import BREAKS, Answer, Upstream
 
 log = logging.getLogger(__name__)
 
+_ELSEWHERE = frozenset({429, 500, 502, 503})
+"""Statuses with which another worker of the same model may do better."""
+_LONGEST_EVENT_BYTES = 4_000_000
 _NOT_PASSED_ON = frozenset(
     {b"connection", b"keep-alive", b"proxy-authenticate", b"te", b"trailer", b"transfer-encoding", b"upgrade"}
     | {b"date", b"server", b"x-request-id", b"content-length"}
@@ -27,72 +30,50 @@ _NOT_PASSED_ON = frozenset(
 """Headers of one hop, and those this server writes itself."""
 
 
-class WatchedResponse(Response):
-    """Runs `produce` and cancels it at once when the client leaves.
-
-    What `produce` raises before it sent anything is rendered by the application's failure dialect.
-    """
-
-    def __init__(self, produce: Callable[[Scope, Send], Awaitable[None]]) -> None:
-        super().__init__()
-        self._produce = produce
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        work = asyncio.ensure_future(self._produce(scope, send))
-        watch = asyncio.create_task(_client_gone(receive))
-        watch.add_done_callback(lambda _: work.cancel())
-        try:
-            await work
-        except asyncio.CancelledError:
-            left = watch.done() and not watch.cancelled()
-            if not left:
-                work.cancel()
-                raise
-        finally:
-            watch.cancel()
-
-
-async def _client_gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
 class Relay:
     """Serves calls by passing them on."""
 
-    def __init__(self, directory: Directory, upstream: Upstream) -> None:
+    def __init__(self, directory: Directory, replicas: Replicas, upstream: Upstream) -> None:
         self._directory = directory
+        self._replicas = replicas
         self._upstream = upstream
         self._fastchat = FastChatDialect(upstream)
 
-    def respond(self, call: Call) -> Response:
-        """The answer to `call`; everything happens while it is being sent.
+    async def serve(self, call: Call, scope: Scope, send: Send) -> None:
+        """Answer `call`.
 
         Before the first byte it raises UnknownModel, NoWorker, ServiceUnreachable, TookTooLong, and what a FastChat
         worker reports. Afterwards a failure is the last event of the stream.
         """
-        return WatchedResponse(partial(self._serve, call))
-
-    async def _serve(self, call: Call, scope: Scope, send: Send) -> None:
-        route = await self._directory.route(call.model)
+        routes = await self._directory.routes(call.model)
+        route = self._replicas.choose(routes)
+        others = [other for other in routes if other.address != route.address]
         try:
-            await self._attempt(route, call, scope, send)
+            if await self._attempt(route, call, (scope, send), is_last=not others):
+                return
         except ServiceUnreachable as failure:
-            log.warning("%s; looking for another worker [%s]", failure, call.request_id)
-            self._directory.forget(call.model)
-            route = await self._directory.route(call.model)
-            await self._attempt(route, call, scope, send)
+            log.warning("%s; trying once more [%s]", failure, call.request_id)
+            self._replicas.set_aside(route.address)
+        other = self._replicas.choose(others or await self._directory.look_up(call.model))
+        await self._attempt(other, call, (scope, send), is_last=True)
 
-    async def _attempt(self, route: Route, call: Call, scope: Scope, send: Send) -> None:
-        if route.dialect != "openai":
-            response = await self._fastchat.respond(route.address, call)
-            await response(scope, _nothing_more, send)
-            return
-        async with self._upstream.open(route.address + call.path, call.body, call.request_id) as answer:
-            if answer.is_event_stream:
-                await _pass_events(answer, call, send)
-            else:
-                await _pass_whole(answer, send)
+    async def _attempt(self, route: Route, call: Call, client: tuple[Scope, Send], *, is_last: bool) -> bool:
+        """Let one worker answer; False when it turned the call away and there is another to try."""
+        scope, send = client
+        with self._replicas.busy(route.address):
+            if route.dialect != "openai":
+                response = await self._fastchat.respond(route.address, call)
+                await response(scope, _nothing_more, send)
+                return True
+            answer = await self._upstream.post(route.address + call.path, call.body, call.request_id)
+            try:
+                if answer.status in _ELSEWHERE and not is_last:
+                    log.warning("%s answered %d; trying another [%s]", route.address, answer.status, call.request_id)
+                    return False
+                await (_pass_events if answer.is_event_stream else _pass_whole)(answer, call, send)
+                return True
+            finally:
+                answer.close()
 
 
 async def _nothing_more() -> Message:
@@ -101,47 +82,76 @@ async def _nothing_more() -> Message:
     return await never
 
 
-async def _pass_whole(answer: Answer, send: Send) -> None:
+async def _pass_whole(answer: Answer, call: Call, send: Send) -> None:
     body = await answer.read()  # first, so that a break leaves the status free to tell of it
-    await send(_head(answer, (b"content-length", str(len(body)).encode())))
+    if answer.status >= 400:
+        status, body = rewritten(answer.status, body, call)
+        kept = [header for header in _kept(answer) if header[0] != b"content-type"]
+        head = _head(status, [*kept, (b"content-type", b"application/json")], body)
+    else:
+        head = _head(answer.status, _kept(answer), body)
+    await send(head)
     await send({"type": "http.response.body", "body": body})
 
 
 async def _pass_events(answer: Answer, call: Call, send: Send) -> None:
-    await send(_head(answer))
-    try:
-        async for piece in whole_events(answer.chunks()):
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-    except ChatchatError as failure:
-        log.warning("stream of %r ended by: %s [%s]", call.model, failure, call.request_id)
-        event = f"data: {json.dumps(openai_body(failure, call.request_id), ensure_ascii=False)}\n\n"
-        await send({"type": "http.response.body", "body": event.encode(), "more_body": True})
-    await send({"type": "http.response.body", "body": b""})
-
-
-def _head(answer: Answer, *added: tuple[bytes, bytes]) -> Message:
-    kept = [(name.lower(), value) for name, value in answer.headers if name.lower() not in _NOT_PASSED_ON]
-    return {"type": "http.response.start", "status": answer.status, "headers": [*kept, *added]}
-
-
-async def whole_events(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same bytes, cut only between events.
+    """Pass a stream on, cut only between events, and from the first whole one.
 
     Workers write an event at a time, so nothing waits; but when a stream breaks inside an event, the part is dropped,
     and the failure written next stands as an event of its own.
     """
+    start: Message | None = _head(answer.status, _kept(answer))
     held = b""
-    async for chunk in chunks:
-        held += chunk
-        end = _end_of_events(held)
-        if end:
-            yield held[:end]
-            held = held[end:]
-    if held:
-        yield held
+    try:
+        while piece := await answer.next_bytes():
+            piece, held = _whole_events(held, piece, call)
+            if not piece:
+                continue
+            if start is not None:
+                await send(start)
+                start = None
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+    except BREAKS as failure:
+        if start is not None:
+            raise answer.failure(failure) from failure
+        held = _last_event(_lost(answer.failure(failure), call), call)
+    if start is not None:
+        await send(start)
+    await send({"type": "http.response.body", "body": held})
 
 
-def _end_of_events(text: bytes) -> int:
+def _whole_events(held: bytes, piece: bytes, call: Call) -> tuple[bytes, bytes]:
+    """What may be sent now, and what waits for the rest of its event. Nearly always a piece is one whole event."""
+    if held or not piece.endswith(b"\n\n"):
+        piece, held = cut(held + piece)
+    return (event_of_ours(piece, call) if is_foreign_event(piece) else piece), held
+
+
+def _lost(failure: ServiceUnreachable | TookTooLong, call: Call) -> ChatchatError:
+    if isinstance(failure, TookTooLong):
+        return failure
+    return WorkerLost(model=call.model, reason="its connection broke")
+
+
+def _last_event(failure: ChatchatError, call: Call) -> bytes:
+    log.warning("stream of %r ended by: %s [%s]", call.model, failure, call.request_id)
+    return f"data: {json.dumps(openai_body(failure, call.request_id), ensure_ascii=False)}\n\n".encode()
+
+
+def _kept(answer: Answer) -> list[tuple[bytes, bytes]]:
+    return [(name.lower(), value) for name, value in answer.headers if name.lower() not in _NOT_PASSED_ON]
+
+
+def _head(status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes | None = None) -> Message:
+    length = [] if body is None else [(b"content-length", str(len(body)).encode())]
+    return {"type": "http.response.start", "status": status, "headers": [*headers, *length]}
+
+
+def cut(text: bytes) -> tuple[bytes, bytes]:
+    """The whole events in a piece of a stream, and the beginning of the next one."""
     line_feeds = text.rfind(b"\n\n")
     pairs = text.rfind(b"\r\n\r\n")
-    return max(line_feeds + 2 if line_feeds >= 0 else 0, pairs + 4 if pairs >= 0 else 0)
+    end = max(line_feeds + 2 if line_feeds >= 0 else 0, pairs + 4 if pairs >= 0 else 0)
+    if not end and len(text) > _LONGEST_EVENT_BYTES:
+        return text, b""  # nothing is gained by holding back so much
+    return text[:end], text[end:]

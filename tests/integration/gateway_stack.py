@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -19,6 +19,12 @@ from services.controller.app import create_app as create_controller
 from services.foundation.settings.tree import Endpoint, Models, ServedModel, Server, Settings
 from services.gateway.app import create_app as create_gateway
 from services.wire.control import RegisterWorker, WorkerStatus
+from services.worker.app import WorkerPlan
+from services.worker.app import create_app as create_worker
+from services.worker.engines.echo import EchoEngine
+from services.worker.hosted import HostedModel
+from services.worker.hosting import Hosting
+from tests.contract.engine import spec
 from tests.live import free_port, serve
 
 SERVED = Models(
@@ -26,6 +32,25 @@ SERVED = Models(
     default_embedding="e",
     served={"m": ServedModel(task="chat", engine="x"), "e": ServedModel(task="embedding", engine="x")},
 )
+
+BUSY = (
+    b'{"error": {"message": "full",  "code": "rate_limit_exceeded", "chatchat": {"code": "model.busy", "facts": {}}}}'
+)
+"""As a worker of ours writes it, but for a space too many: it must pass as it is."""
+TOO_LONG = json.dumps(
+    {
+        "error": {
+            "message": "This model's maximum context length is 1024 tokens. However, your prompt contains at least "
+            "1025 input tokens. Please reduce the length.",
+            "type": "BadRequestError",
+            "param": "input_tokens",
+            "code": 400,
+        }
+    }
+).encode()
+"""As vLLM 0.32 writes it."""
+REFUSALS = {"busy": (429, BUSY), "too long for vllm": (400, TOO_LONG)}
+_ECHOED = ("/v1/completions", "/v1/embeddings", "/v1/rerank", "/v1/responses", "/tokenize", "/detokenize")
 
 
 @dataclass
@@ -70,8 +95,9 @@ def scripted_worker(seen: Seen, *, pause_seconds: float = 0.01, events: int = 20
         seen.headers.append(dict(request.headers))
         fields = json.loads(body)
         content = fields["messages"][0]["content"]
-        if content == "busy":
-            return Response(b'{"error":{"message":"full"}}', 429, {"retry-after": "7"}, "application/json")
+        if content in REFUSALS:
+            status, refusal = REFUSALS[content]
+            return Response(refusal, status, {"retry-after": "7"}, "application/json")
         if fields.get("stream"):
             return StreamingResponse(generate(content), media_type="text/event-stream")
         return Response('{"echo": "中文"}'.encode(), media_type="application/json; charset=utf-8")
@@ -81,18 +107,18 @@ def scripted_worker(seen: Seen, *, pause_seconds: float = 0.01, events: int = 20
         seen.bodies.append(body)
         return Response(request.scope["path"].encode() + b"\n" + body, media_type="application/json")
 
-    for path in ("/v1/completions", "/v1/embeddings", "/v1/rerank"):
+    for path in _ECHOED:
         app.add_api_route(path, echo, methods=["POST"])
     return app
 
 
-async def breaking_worker(tail: bytes) -> tuple[asyncio.Server, str]:
-    """What a worker killed mid-stream looks like: a good beginning, then the connection is reset."""
+async def breaking_worker(*pieces: bytes) -> tuple[asyncio.Server, str]:
+    """What a worker killed mid-stream looks like: some pieces of a stream, then the connection is reset."""
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
-        for piece in (chunk("a"), chunk("b"), tail):
+        for piece in pieces:
             if piece:
                 writer.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
         await writer.drain()
@@ -109,10 +135,14 @@ class Stack:
     controller: str
     control: ControllerClient
 
-    async def join(self, url: str, *models: str, dialect: str = "openai") -> None:
+    async def join(self, url: str, *models: str, dialect: str = "openai", queue_length: int = 0) -> None:
         tasks = dict.fromkeys(models, "chat")
-        status = WorkerStatus(model_names=list(models), dialect=dialect, tasks=tasks)
-        await self.control.register(RegisterWorker(worker_name=url, worker_status=status))
+        status = WorkerStatus(model_names=list(models), dialect=dialect, tasks=tasks, queue_length=queue_length)
+        # Nobody beats for them, so their leases do not expire.
+        await self.control.register(RegisterWorker(worker_name=url, worker_status=status, check_heart_beat=False))
+
+    async def leave(self, url: str) -> None:
+        await self.control.register(RegisterWorker(worker_name=url, worker_status=WorkerStatus(model_names=[])))
 
     def http(self, **options: object) -> httpx.AsyncClient:
         return httpx.AsyncClient(base_url=self.gateway, timeout=10, **options)  # type: ignore[arg-type]
@@ -134,3 +164,16 @@ async def stack(worker: FastAPI | None = None, **server: object) -> AsyncIterato
         if worker is not None:
             await made.join(await opened.enter_async_context(serve(worker)), "m")
         yield made
+
+
+@asynccontextmanager
+async def echo_stack(*, echo: Mapping[str, object] | None = None, **server: object) -> AsyncIterator[Stack]:
+    """Controller and gateway before a worker of ours with echo engines: "m" chats, "e" embeds, "r" ranks."""
+    tasks = {"m": "chat", "e": "embedding", "r": "rerank"}
+    models = [HostedModel(name, task, EchoEngine(spec(**(echo or {}))), 2000) for name, task in tasks.items()]
+    app = create_worker(WorkerPlan(Hosting(models), address="http://unused"))
+    async with stack(None, **server) as live, serve(app) as url, httpx.AsyncClient() as http:
+        while (await http.get(f"{url}/healthz")).status_code != 200:
+            await asyncio.sleep(0.01)
+        await live.join(url, *tasks)
+        yield live

@@ -21,7 +21,7 @@ from services.controller.app import create_app as create_controller
 from services.foundation.settings.tree import Endpoint, Server, Settings
 from services.gateway.app import create_app as create_gateway
 from services.wire.control import HeartBeat, RegisterWorker, WorkerStatus
-from tests.integration.gateway_stack import SERVED, Seen, breaking_worker, chunk, scripted_worker, stack
+from tests.integration.gateway_stack import BUSY, SERVED, Seen, breaking_worker, chunk, scripted_worker, stack
 from tests.live import free_port, serve
 
 
@@ -48,26 +48,70 @@ async def test_bytes_and_request_id_pass_both_ways():
     assert not {"authorization", "cookie", "x-api-key"} & set(seen.headers[0])
 
 
+PROMPT, QUERY = {"prompt": "x"}, {"query": "x", "documents": ["y"]}
+
+
 @pytest.mark.parametrize(
-    ("path", "reached"),
+    ("path", "reached", "fields"),
     [
-        ("/v1/completions", "/v1/completions"),
-        ("/v1/embeddings", "/v1/embeddings"),
-        ("/v1/rerank", "/v1/rerank"),
-        ("/v1/engines/m/embeddings", "/v1/embeddings"),
+        ("/v1/completions", "/v1/completions", PROMPT),
+        ("/v1/embeddings", "/v1/embeddings", {"input": "x"}),
+        ("/v1/engines/m/embeddings", "/v1/embeddings", {"input": "x"}),
+        ("/v1/rerank", "/v1/rerank", QUERY),
+        ("/rerank", "/v1/rerank", QUERY),
+        ("/v1/responses", "/v1/responses", {"input": "x"}),
+        ("/tokenize", "/tokenize", PROMPT),
+        ("/v1/tokenize", "/tokenize", PROMPT),
+        ("/detokenize", "/detokenize", {"tokens": [1, 2]}),
+        ("/v1/detokenize", "/detokenize", {"tokens": [1, 2]}),
     ],
 )
-async def test_every_call_reaches_its_path(path, reached):
+async def test_every_call_reaches_its_path(path, reached, fields):
+    sent = json.dumps({"model": "m", **fields}).encode()
     async with stack(scripted_worker(Seen())) as live, live.http() as http:
-        answer = await http.post(path, content=b'{"model": "m", "input": "x"}')
-        assert answer.content == reached.encode() + b'\n{"model": "m", "input": "x"}'
+        answer = await http.post(path, content=sent)
+        assert answer.content == reached.encode() + b"\n" + sent
 
 
-async def test_the_alias_of_chat_and_the_model_in_the_url():
+async def test_the_aliases_of_chat_and_the_model_in_the_url():
     async with stack(scripted_worker(Seen())) as live, live.http() as http:
-        assert (await http.post("/v1chat/completions", json=question())).status_code == 200
+        for alias in ("/v1chat/completions", "/api/v1/chat/completions"):
+            assert (await http.post(alias, json=question())).status_code == 200
         answer = await http.post("/v1/engines/m/embeddings", json={"input": "x"})
         assert json.loads(answer.content.partition(b"\n")[2]) == {"input": "x", "model": "m"}
+
+
+async def test_every_field_reaches_the_worker_as_it_was_written():
+    seen = Seen()
+    fields = {
+        "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}],
+        "tool_choice": {"type": "function", "function": {"name": "f"}},
+        "response_format": {"type": "json_schema", "json_schema": {"name": "s", "schema": {"type": "object"}}},
+        "logprobs": True,
+        "top_logprobs": 5,
+        "n": 2,
+        "seed": -7,
+        "stop": ["a", "b"],
+        "reasoning_effort": "low",
+        "include_reasoning": False,
+        "stream_options": {"include_usage": True},
+        "stream": True,
+    }
+    sent = json.dumps(question("中文", **fields), ensure_ascii=False, indent=3).encode()
+    async with stack(scripted_worker(seen)) as live, live.http() as http:
+        assert (await http.post("/v1/chat/completions", content=sent)).status_code == 200
+    assert seen.bodies == [sent]
+
+
+async def test_a_stream_is_relayed_byte_for_byte():
+    seen = Seen()
+    async with serve(scripted_worker(seen, pause_seconds=0.0)) as worker, stack() as live, live.http() as http:
+        await live.join(worker, "m")
+        alone = await http.post(f"{worker}/v1/chat/completions", json=question("é\u2028", stream=True))
+        through = await http.post("/v1/chat/completions", json=question("é\u2028", stream=True))
+    assert through.content == alone.content
+    assert len(through.content) > 1000
+    assert through.headers["content-type"] == alone.headers["content-type"]
 
 
 async def test_a_large_body_passes_and_one_too_large_is_413():
@@ -81,11 +125,24 @@ async def test_a_large_body_passes_and_one_too_large_is_413():
         assert refused.json()["error"]["code"] == "request.too_large"
 
 
-async def test_a_workers_own_refusal_passes_through():
+async def test_a_workers_own_refusal_passes_through_and_a_foreign_one_is_retold():
     async with stack(scripted_worker(Seen())) as live, live.http() as http:
         answer = await http.post("/v1/chat/completions", json=question("busy"))
-    assert (answer.status_code, answer.headers["retry-after"]) == (429, "7")
-    assert answer.json() == {"error": {"message": "full"}}
+        assert (answer.status_code, answer.headers["retry-after"]) == (429, "7")
+        assert answer.content == BUSY
+        foreign = await http.post("/v1/chat/completions", json=question("too long for vllm"))
+    assert foreign.status_code == 400
+    error = foreign.json()["error"]
+    assert (error["code"], error["param"]) == ("context_length_exceeded", "input_tokens")
+    assert error["chatchat"]["facts"] | {"field": ""} == {"tokens": 1025, "model": "m", "limit": 1024, "field": ""}
+
+
+async def test_a_worker_without_a_path_is_404_as_openai_writes_it():
+    async with stack(FastAPI()) as live, live.http() as http:
+        answer = await http.post("/v1/responses", json={"model": "m", "input": "x"})
+    assert answer.status_code == 404
+    assert answer.json()["error"]["code"] == "not_found"
+    assert "/v1/responses" in answer.json()["error"]["message"]
 
 
 async def test_events_arrive_as_they_are_written():
@@ -137,16 +194,27 @@ async def test_a_client_that_leaves_before_the_first_byte_stops_the_worker_too()
 
 @pytest.mark.parametrize("tail", [b"", b'data: {"id": "half an eve'])
 async def test_a_worker_lost_mid_stream_is_an_api_error_and_no_hang(tail):
-    server, url = await breaking_worker(tail)
+    server, url = await breaking_worker(chunk("a"), chunk("b"), tail)
     async with stack() as live, live.openai() as client, server:
         await live.join(url, "m")
         stream = await client.chat.completions.create(**question(stream=True))
         events = aiter(stream)
         assert [(await anext(events)).choices[0].delta.content for _ in "ab"] == ["a", "b"]
-        with pytest.raises(openai.APIError, match=r"worker .* cannot be reached") as failure:
+        with pytest.raises(openai.APIError, match=r"was lost while it answered") as failure:
             await asyncio.wait_for(anext(events), 5)
         assert not isinstance(failure.value, openai.APIConnectionError)
-        assert failure.value.code == "service.unreachable"
+        assert failure.value.code == "worker_lost"
+
+
+async def test_a_lost_workers_stream_ends_with_one_event_and_no_done():
+    server, url = await breaking_worker(chunk("a"), chunk("b"), b'data: {"id": "half an eve')
+    async with stack() as live, live.http() as http, server:
+        await live.join(url, "m")
+        answer = await http.post("/v1/chat/completions", json=question(stream=True))
+    events = answer.text.split("\n\n")
+    assert answer.status_code == 200
+    assert json.loads(events[2].removeprefix("data: "))["error"]["code"] == "worker_lost"
+    assert events[3:] == [""]
 
 
 async def test_32_streams_get_their_own_bytes():
@@ -312,7 +380,7 @@ async def test_after_a_restart_of_the_controller_the_models_come_back():
         beating = asyncio.create_task(_beat(control, worker))
         async with serve(create_controller(settings.server), port):
             await wait_for(["m"])
-        assert await listed() == 503
+        assert await listed() == ["m"], "what was served goes on being served without the controller"
         async with serve(create_controller(settings.server), port):
             await wait_for(["m"])
         beating.cancel()
