@@ -72,7 +72,7 @@ class Cell:
         ]
 
 
-async def _rounds(paths: Sequence[Path], ask: Ask, plan: Rounds) -> list[list[Cell]]:
+async def rounds(paths: Sequence[Path], ask: Ask, plan: Rounds) -> list[list[Cell]]:
     for path in paths:
         await measure(path, ask, streams=2, seconds=0.5)  # connections, caches
     found = []
@@ -90,7 +90,7 @@ async def _rounds(paths: Sequence[Path], ask: Ask, plan: Rounds) -> list[list[Ce
 def compare(paths: Sequence[Path], ask: Ask, plan: Rounds) -> list[list[Cell]]:
     """Measure every path at every number of streams; the first path is the one the ratios are taken against."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_rounds(paths, ask, plan))
+        return runner.run(rounds(paths, ask, plan))
 
 
 def report(found: Sequence[Sequence[Cell]]) -> str:

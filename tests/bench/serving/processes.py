@@ -17,7 +17,7 @@ import httpx
 from tests.live import free_port
 from tests.stack import ROOT
 
-_READY_SECONDS = 60.0
+_READY_SECONDS = 180.0
 
 
 @dataclass

@@ -22,6 +22,7 @@ EXAMPLES = {
     "add-a-loader": ["python"],
     "add-a-model": ["yaml"],
     "add-a-prompt": ["yaml"],
+    "add-a-provider": ["yaml"],
     "add-a-setting": ["python", "console"],
     "add-a-splitter": ["python", "yaml"],
     "add-a-ui-language": ["yaml"],
@@ -30,6 +31,10 @@ EXAMPLES = {
     "add-an-engine": ["python"],
     "ask-over-http": ["console"],
     "configure": ["console", "yaml"],
+    "plan-a-machine": ["console", "yaml"],
+    "serve-with-transformers": ["yaml"],
+    "serve-with-vllm": ["yaml"],
+    "switch-a-model": ["console"],
 }
 """Every page and its examples; each is run below. A new page, or a new example on one, comes with its test."""
 MADE = {

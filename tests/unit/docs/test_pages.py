@@ -121,7 +121,7 @@ def is_variable(name: str, tree: type[BaseModel]) -> bool:
 
 @each_page
 def test_every_command_can_be_given(page: str):
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     for words in commands(page):
         match list(dropwhile(re.compile("[A-Z_]+=").match, words)):
             case ["make", target]:
@@ -131,7 +131,7 @@ def test_every_command_can_be_given(page: str):
             case ["python", "init_database.py", *flags]:
                 init_database.parser().parse_args(flags)
             case ["curl", *_] | []:
-                assert page == "ask-over-http"  # its commands are run below
+                assert page in {"ask-over-http", "switch-a-model"}  # their commands have tests of their own
             case _:
                 pytest.fail(f"no test knows the command {words}")
 
