@@ -75,6 +75,11 @@ _BY_STATUS: Mapping[int, Callable[[int, str], ChatchatError]] = {
 }
 
 
+def is_failure_event(piece: bytes) -> bool:
+    """Whether a piece of a stream begins with an error."""
+    return piece.startswith(_ERROR_EVENT)
+
+
 def is_foreign_event(piece: bytes) -> bool:
     """Whether a piece of a stream holds an error that is not in our shape."""
     return _ERROR_EVENT in piece and b'"chatchat"' not in piece

@@ -13,7 +13,7 @@ from services.foundation.errors import ChatchatError, ServiceUnreachable, TookTo
 from services.foundation.http import openai_body
 from services.gateway.bodies import Call
 from services.gateway.directory import Directory
-from services.gateway.failures import event_of_ours, is_foreign_event, rewritten
+from services.gateway.failures import event_of_ours, is_failure_event, is_foreign_event, rewritten
 from services.gateway.fastchat_dialect import FastChatDialect
 from services.gateway.replicas import Replicas, Route
 from services.gateway.upstream import BREAKS, Answer, Upstream
@@ -70,7 +70,9 @@ class Relay:
                 if answer.status in _ELSEWHERE and not is_last:
                     log.warning("%s answered %d; trying another [%s]", route.address, answer.status, call.request_id)
                     return False
-                await (_pass_events if answer.is_event_stream else _pass_whole)(answer, call, send)
+                if answer.is_event_stream:
+                    return await _pass_events(answer, call, send, is_last=is_last)
+                await _pass_whole(answer, call, send)
                 return True
             finally:
                 answer.close()
@@ -94,8 +96,10 @@ async def _pass_whole(answer: Answer, call: Call, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-async def _pass_events(answer: Answer, call: Call, send: Send) -> None:
+async def _pass_events(answer: Answer, call: Call, send: Send, *, is_last: bool) -> bool:
     """Pass a stream on, cut only between events, and from the first whole one.
+
+    False, with nothing sent, when that is the worker's failure and there is another worker to try.
 
     Workers write an event at a time, so nothing waits; but when a stream breaks inside an event, the part is dropped,
     and the failure written next stands as an event of its own.
@@ -108,6 +112,9 @@ async def _pass_events(answer: Answer, call: Call, send: Send) -> None:
             if not piece:
                 continue
             if start is not None:
+                if not is_last and is_failure_event(piece):
+                    log.warning("%r failed before its first token; trying another [%s]", call.model, call.request_id)
+                    return False
                 await send(start)
                 start = None
             await send({"type": "http.response.body", "body": piece, "more_body": True})
@@ -118,6 +125,7 @@ async def _pass_events(answer: Answer, call: Call, send: Send) -> None:
     if start is not None:
         await send(start)
     await send({"type": "http.response.body", "body": held})
+    return True
 
 
 def _whole_events(held: bytes, piece: bytes, call: Call) -> tuple[bytes, bytes]:

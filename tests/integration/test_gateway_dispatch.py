@@ -75,6 +75,32 @@ async def asked(controller: str) -> object:
         return [lease.status.queue_length for lease in (await client.leases()).leases]
 
 
+def dying_worker() -> FastAPI:
+    """Begins a stream with its failure, as vLLM does when its engine dies before the first token."""
+    app = FastAPI()
+
+    async def event() -> AsyncIterator[bytes]:
+        yield b'data: {"error": {"message": "EngineCore is dead", "type": "InternalServerError", "code": 500}}\n\n'
+        yield b"data: [DONE]\n\n"
+
+    @app.post(CHAT)
+    async def chat() -> Response:
+        return StreamingResponse(event(), media_type="text/event-stream")
+
+    return app
+
+
+async def test_a_stream_that_begins_with_a_failure_goes_to_another_worker_once():
+    async with two_workers(dying_worker(), scripted_worker(Seen())) as (_, http):
+        answer = await http.post(CHAT, json=STREAM)
+    assert "error" not in answer.text
+    assert answer.text.endswith("data: [DONE]\n\n")
+
+    async with two_workers(dying_worker(), dying_worker()) as (_, http):
+        answer = await http.post(CHAT, json=STREAM)
+    assert "model.engine_failed" in answer.text
+
+
 @pytest.mark.parametrize("status", [429, 500, 502, 503])
 async def test_what_another_worker_may_do_better_goes_to_it_once(status):
     seen = Seen()
