@@ -13,18 +13,20 @@ from rich.console import Console
 
 from services.foundation import logs
 from services.foundation.settings.load import load_settings
+from services.supervisor.control.switchboard import Control
 from services.supervisor.display import Display, Subject
 from services.supervisor.flags import parse, parser
 from services.supervisor.keeper import CannotStart, Policy
-from services.supervisor.preflight import prepare
+from services.supervisor.preflight import Machine, prepare, size_plan
 from services.supervisor.process import open_log
+from services.supervisor.sizing.report import Report
 from services.supervisor.supervisor import Supervisor
 
 ROOT = Path(__file__).resolve().parent
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run until stopped; returns the exit code: 0 stopped, 1 something required cannot start, 2 misconfigured."""
+    """Run until stopped; the exit code: 0 stopped, 1 something required cannot start or fit, 2 misconfigured."""
     flags = parse(arguments)
     os.chdir(ROOT)  # relative folders of the settings, and the modules of the children, are found from here
     settings = load_settings()
@@ -37,17 +39,21 @@ def main(arguments: Sequence[str]) -> int:
     if problems:
         Display(subject, Console(stderr=True)).refuse(problems)
         return 2
+    if flags.plan_only:
+        sizing = size_plan(settings, plan, Machine())
+        return Report(sizing, settings.server.language, Console()).show(settings.models.model_dir)
     _keep_own_log(subject)
     return _supervise(subject)
 
 
 def _supervise(subject: Subject) -> int:
-    server = subject.settings.server
-    display = Display(subject, Console())
+    server, display = subject.settings.server, Display(subject, Console())
+    control = Control(subject.settings, subject.flags)
+    supervisor = Supervisor(subject.plan, Policy.of(server), server.logging, display, control)
     display.banner(with_services=False)
     display.open()
     try:
-        asyncio.run(Supervisor(subject.plan, Policy.of(server), server.logging, display).run())
+        asyncio.run(supervisor.run())
     except CannotStart as failure:
         display.failed(failure)
         return 1

@@ -1,4 +1,4 @@
-"""ControllerClient: register, renew, look up. Used by workers and the gateway."""
+"""ControllerClient: register, renew, look up, switch models. Used by workers, gateway, api and supervisor."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from types import TracebackType
 import httpx
 from pydantic import BaseModel, SecretStr
 
-from services.clients.transport import async_client, decode, decode_failure, unreachable
+from services.clients.transport import CONNECT_SECONDS, async_client, decode, decode_failure, unreachable
 from services.wire.control import (
+    DrainWorker,
     HeartBeat,
     HeartBeatAnswer,
     LeaseList,
     ModelNames,
     ModelQuery,
     RegisterWorker,
+    ReleaseAnswer,
+    ReleaseWorker,
     WorkerAddress,
 )
 
@@ -22,7 +25,7 @@ _SERVICE = "controller"
 
 
 class ControllerClient:
-    """Talks to a controller: ours, or a stock FastChat one (which lacks `leases`).
+    """Talks to a controller: ours, or a stock FastChat one (which lacks `leases`, `drain` and `release`).
 
     All methods raise `ServiceUnreachable`, `TookTooLong`, the failure the controller named, or `ProviderFailed` for an
     answer that cannot be read.
@@ -64,13 +67,28 @@ class ControllerClient:
         """Every live lease."""
         return decode(LeaseList, await self._send("GET", "/leases", None), _SERVICE)
 
+    async def drain(self, worker: str) -> bool:
+        """Have a worker routed to no more until it registers anew; False when the controller does not know it."""
+        message = DrainWorker(worker_name=worker)
+        return decode(HeartBeatAnswer, await self._post("/drain_worker", message), _SERVICE).exist
+
+    async def release(self, wanted: ReleaseWorker) -> ReleaseAnswer:
+        """Stop a model, or replace it; waits as long as the supervisor takes, which for large weights is minutes.
+
+        A failure of the switch itself is in the answer, as in 0.2.10; `code` is 200 or 500.
+        """
+        patient = httpx.Timeout(None, connect=CONNECT_SECONDS)
+        return decode(ReleaseAnswer, await self._send("POST", "/release_worker", wanted, patient), _SERVICE)
+
     async def _post(self, path: str, message: BaseModel | None) -> bytes:
         return await self._send("POST", path, message)
 
-    async def _send(self, method: str, path: str, message: BaseModel | None) -> bytes:
+    async def _send(
+        self, method: str, path: str, message: BaseModel | None, timeout: httpx.Timeout | None = None
+    ) -> bytes:
         body = None if message is None else message.model_dump()
         try:
-            answer = await self._http.request(method, path, json=body)
+            answer = await self._http.request(method, path, json=body, timeout=timeout or self._http.timeout)
         except httpx.HTTPError as failure:
             raise unreachable(_SERVICE, str(self._http.base_url), self._timeout, failure) from failure
         if answer.is_error:

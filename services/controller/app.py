@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from services.controller.addresses import AllowedAddresses
 from services.controller.calls import WorkerCalls
 from services.controller.fleet import Fleet, FleetRules
+from services.controller.release import Release
 from services.controller.routes import router
 from services.foundation.access import AccessCheck
 from services.foundation.http import Health, ServiceOptions, create_service_app, render_openai, use_openai_errors
@@ -41,5 +42,5 @@ def create_app(server: Server) -> FastAPI:
     )
     app = create_service_app(options, title="Chatchat controller", description="FastChat's control wire.")
     use_openai_errors(app)
-    app.include_router(router(fleet))
+    app.include_router(router(fleet, Release(fleet, server.worker_token)))
     return app

@@ -14,7 +14,7 @@ from pydantic import JsonValue
 
 from services.controller.addresses import AllowedAddresses
 from services.controller.stock import CONTROLLER_HEART_BEAT_EXPIRATION, Controller, DispatchMethod, ErrorCode
-from services.foundation.errors import ChatchatError, InvalidRequest, NoWorker
+from services.foundation.errors import ChatchatError, InvalidRequest, NoSupervisor, NoWorker
 from services.wire.control import HeartBeat, Lease, RegisterWorker, WorkerAddress, WorkerStatus
 
 log = logging.getLogger(__name__)
@@ -49,17 +49,21 @@ class FleetRules:
 
 @dataclass(slots=True)
 class HeldLease:
-    """One worker. Has the attributes of FastChat's WorkerInfo, because FastChat's methods read them."""
+    """One worker. Has the attributes of FastChat's WorkerInfo, because FastChat's methods read them.
+
+    One that is drained keeps its lease, so that its heartbeats do not register it again, and serves nothing.
+    """
 
     status: WorkerStatus
     check_heart_beat: bool
     multimodal: bool
     last_heart_beat: float
     queue_length: int
+    is_drained: bool = False
 
     @property
     def model_names(self) -> list[str]:
-        return self.status.model_names
+        return [] if self.is_drained else self.status.model_names
 
     @property
     def speed(self) -> int:
@@ -112,6 +116,32 @@ class Fleet(Controller):  # type: ignore[misc]  # fastchat is untyped
         held.last_heart_beat = self._clock()
         return True
 
+    def drain_worker(self, address: str) -> bool:
+        """Route nothing to a worker any more, until it registers anew; False when it has no lease."""
+        self._expire()
+        held = self.worker_info.get(address.rstrip("/"))
+        if held is None:
+            return False
+        held.is_drained = True
+        log.info("worker %s is drained", address)
+        return True
+
+    def supervisors(self, model_name: str) -> list[str]:
+        """The supervisors of all workers that serve a model, each once, checked as workers are.
+
+        Raises:
+            NoSupervisor: one of the workers names none.
+            InvalidRequest, Forbidden: an address is malformed or not allowed; nothing is to be asked of it.
+        """
+        found: dict[str, None] = {}
+        for lease in self.leases():
+            if model_name not in lease.status.model_names:
+                continue
+            if lease.status.supervisor is None:
+                raise NoSupervisor(model=model_name)
+            found[self._rules.allowed.check_supervisor(lease.status.supervisor)] = None
+        return list(found)
+
     async def refresh_all_workers(self) -> None:
         """Ask every worker for its status at once; the ones that do not answer lose their lease."""
         await asyncio.gather(*(self._refresh(address) for address in list(self.worker_info)))
@@ -159,7 +189,7 @@ class Fleet(Controller):  # type: ignore[misc]  # fastchat is untyped
         )
 
     def leases(self) -> list[Lease]:
-        """Every live lease."""
+        """Every live lease of a worker that may be routed to."""
         self._expire()
         return [
             Lease(
@@ -168,6 +198,7 @@ class Fleet(Controller):  # type: ignore[misc]  # fastchat is untyped
                 expires_in_seconds=self._remaining(held),
             )
             for address, held in self.worker_info.items()
+            if not held.is_drained
         ]
 
     def worker_api_get_status(self) -> WorkerStatus:

@@ -1,4 +1,4 @@
-"""FastChat's control wire over a Fleet, and ours: GET /leases."""
+"""FastChat's control wire over a Fleet, 0.2.10's /release_worker, and ours: GET /leases, /drain_worker."""
 
 from __future__ import annotations
 
@@ -7,25 +7,30 @@ from fastapi.responses import StreamingResponse
 from pydantic import JsonValue
 
 from services.controller.fleet import Fleet
+from services.controller.release import Release
 from services.foundation.errors import InvalidRequest
 from services.wire.control import (
+    DrainWorker,
     HeartBeat,
     HeartBeatAnswer,
     LeaseList,
     ModelNames,
     ModelQuery,
     RegisterWorker,
+    ReleaseAnswer,
+    ReleaseWorker,
     WorkerAddress,
     WorkerStatus,
 )
 
 
-def router(fleet: Fleet) -> APIRouter:
+def router(fleet: Fleet, release: Release) -> APIRouter:
     """Every route of the controller."""
     routes = APIRouter()
     routes.include_router(_membership(fleet))
     routes.include_router(_lookup(fleet))
     routes.include_router(_as_worker(fleet))
+    routes.include_router(_switching(release))
     return routes
 
 
@@ -39,6 +44,10 @@ def _membership(fleet: Fleet) -> APIRouter:
     @routes.post("/receive_heart_beat")
     async def receive_heart_beat(beat: HeartBeat) -> HeartBeatAnswer:
         return HeartBeatAnswer(exist=fleet.receive_heart_beat(beat))
+
+    @routes.post("/drain_worker")
+    async def drain_worker(worker: DrainWorker) -> HeartBeatAnswer:
+        return HeartBeatAnswer(exist=fleet.drain_worker(worker.worker_name))
 
     @routes.post("/refresh_all_workers")
     async def refresh_all_workers() -> None:
@@ -89,5 +98,15 @@ def _as_worker(fleet: Fleet) -> APIRouter:
         if not isinstance(parameters.get("model"), str):
             raise InvalidRequest(field="model", reason="it is missing")
         return StreamingResponse(fleet.worker_api_generate_stream(parameters))
+
+    return routes
+
+
+def _switching(release: Release) -> APIRouter:
+    routes = APIRouter(tags=["switching models"])
+
+    @routes.post("/release_worker", response_model_exclude_none=True)
+    async def release_worker(wanted: ReleaseWorker) -> ReleaseAnswer:
+        return await release.carry_out(wanted)
 
     return routes

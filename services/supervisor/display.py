@@ -29,6 +29,7 @@ _STYLES = {
     State.DEGRADED: "yellow",
     State.RESTARTING: "yellow",
     State.FAILED: "red",
+    State.STOPPED: "dim",
 }
 _PLACES = ("path", "base_url")  # the options a banner may show; any other may be a secret
 
@@ -126,7 +127,7 @@ class Display:
         columns = ("name", "state", "seconds", "description")
         table = Table(*(sentence(f"column.{name}").render(self._language) for name in columns), box=None)
         for status in self._statuses.values():
-            end = status.since if status.state is State.READY else time.monotonic()
+            end = status.since if status.state in {State.READY, State.STOPPED} else time.monotonic()
             shown = status.spec.description if status.reason is None else status.reason.render(self._language)
             state = Text(self._state(status), _STYLES[status.state])
             table.add_row(Text(status.spec.name), state, f"{end - self._began:.1f}", Text(shown))
@@ -203,4 +204,4 @@ def _without_secrets(place: str) -> str:
 
 
 def _serves(status: Status) -> bool:
-    return status.state is State.READY or status.spec.required
+    return status.state in {State.READY, State.STOPPED} or status.spec.required

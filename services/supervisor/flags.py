@@ -16,6 +16,7 @@ class Flags:
         model_names: models to start; empty means all that are served.
         controller_url: where workers register; None means the configured controller.
         quiet: every process logs errors only.
+        plan_only: nothing is started: what would be is held against this machine.
     """
 
     control_plane: bool = False
@@ -27,6 +28,7 @@ class Flags:
     model_names: tuple[str, ...] = ()
     controller_url: str | None = None
     quiet: bool = False
+    plan_only: bool = False
 
 
 def parser() -> argparse.ArgumentParser:
@@ -49,24 +51,30 @@ def parser() -> argparse.ArgumentParser:
     how.add_argument("-c", "--controller", type=_url, metavar="URL", help="controller the model workers register with")
     how.add_argument("-q", "--quiet", action="store_true", help="log errors only")
     how.add_argument("-i", "--lite", action="store_true", help="no workers of local models: online models only")
+    how.add_argument(
+        "--plan", action="store_true", help="start nothing; say what of it (default: everything) fits on this machine"
+    )
     return made
 
 
 def parse(arguments: Sequence[str]) -> Flags:
     """Read the flags; leaves the process with exit code 2 when they are malformed (argparse does)."""
     given = parser().parse_args(arguments)
-    whole_stack = given.all_webui or given.all_api
+    parts = (given.openai_api, given.model_worker, given.api_worker, given.api, given.webui)
+    everything = given.all_webui or (given.plan and not any((given.all_api, given.llm_api, *parts)))
+    whole_stack = everything or given.all_api
     models = whole_stack or given.llm_api
     return Flags(
         control_plane=models or given.openai_api,
         local_models=(models or given.model_worker) and not given.lite,
         remote_models=models or given.api_worker,
         api=whole_stack or (given.api and not given.llm_api),
-        webui=given.all_webui or (given.webui and not models),
+        webui=everything or (given.webui and not models),
         whole_stack=whole_stack,
         model_names=tuple(dict.fromkeys(given.model_name)),
         controller_url=given.controller,
         quiet=given.quiet,
+        plan_only=given.plan,
     )
 
 

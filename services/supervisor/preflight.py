@@ -11,14 +11,18 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from services.foundation.errors import UnknownModel
+from services.foundation.errors import InvalidSetting, UnknownModel
 from services.foundation.settings.tree import Settings
 from services.supervisor.flags import Flags
 from services.supervisor.messages import Sentence, sentence
 from services.supervisor.plan import ProcessSpec, build_plan
+from services.supervisor.sizing.demand import needs_memory
+from services.supervisor.sizing.fitting import Sizing, size_models
+from services.supervisor.sizing.machine.hardware import Hardware
+from services.supervisor.sizing.machine.reading import MachineReader
+from services.supervisor.sizing.models.places import PACKAGE, place_of
 
 NEEDED_BYTES = 500_000_000
-_PACKAGE = "package:"
 
 
 class Machine:
@@ -40,21 +44,42 @@ class Machine:
         """Space left on the folder's disk."""
         return shutil.disk_usage(folder).free
 
+    def hardware(self, model_dir: Path) -> Hardware:
+        """GPUs, memory and processors."""
+        return MachineReader(model_dir).read()
+
 
 def prepare(settings: Settings, flags: Flags) -> tuple[list[ProcessSpec], list[Sentence]]:
-    """The plan, and every problem it has; with a problem nothing of the plan is to be started."""
+    """The plan, and every problem it has; with a problem nothing of the plan is to be started.
+
+    Where nothing will be started, only those are problems that leave no plan.
+    """
     try:
         plan = build_plan(settings, flags)
     except UnknownModel as unknown:
         return [], [sentence("problem.unknown_model", **{name: str(fact) for name, fact in unknown.facts.items()})]
-    return plan, find_problems(settings, plan, Machine())
+    except InvalidSetting as invalid:
+        return [], [sentence("problem.setting", **{name: str(fact) for name, fact in invalid.facts.items()})]
+    return plan, [] if flags.plan_only else find_problems(settings, plan, Machine())
+
+
+def size_plan(settings: Settings, plan: Sequence[ProcessSpec], machine: Machine) -> Sizing:
+    """How the models of the plan fit on the machine."""
+    names = list(dict.fromkeys(name for spec in plan for name in spec.models))
+    return size_models(settings.models, names, machine.hardware(settings.models.model_dir))
 
 
 def find_problems(settings: Settings, plan: Sequence[ProcessSpec], machine: Machine) -> list[Sentence]:
     """Every problem there is; an empty list means that the plan can be started."""
     if not plan:
         return [sentence("problem.nothing_planned")]
-    return [*_shared_ports(plan), *_ports(plan, machine), *_models(settings, plan), *_folders(settings, machine)]
+    return [
+        *_shared_ports(plan),
+        *_ports(plan, machine),
+        *_models(settings, plan),
+        *_memory(settings, plan, machine),
+        *_folders(settings, machine),
+    ]
 
 
 def _variable(setting: str) -> str:
@@ -93,21 +118,32 @@ def _ports(plan: Sequence[ProcessSpec], machine: Machine) -> Iterator[Sentence]:
             )
 
 
+def _required(settings: Settings, plan: Sequence[ProcessSpec]) -> list[str]:
+    """The models the stack cannot do without, each once."""
+    served = settings.models.served
+    names = dict.fromkeys(name for spec in plan for name in spec.models)
+    return [name for name in names if not (served[name].optional or served[name].remote)]
+
+
 def _models(settings: Settings, plan: Sequence[ProcessSpec]) -> Iterator[Sentence]:
-    for spec in plan:
-        for name in spec.models:
-            served = settings.models.served[name]
-            place = served.options.get("path")
-            if served.optional or served.remote or not isinstance(place, str):
-                continue
-            if place.startswith(_PACKAGE):
-                package = place.removeprefix(_PACKAGE)
-                if not package.isidentifier() or importlib.util.find_spec(package) is None:
-                    yield sentence("problem.package_missing", model=name, package=package)
-                continue
-            folder = settings.models.model_dir / place  # an absolute place stays what it is
-            if not folder.exists():
-                yield sentence("problem.model_missing", model=name, path=str(folder.resolve()))
+    for name in _required(settings, plan):
+        path = settings.models.options_of(name).get("path")
+        if isinstance(path, str) and path.startswith(PACKAGE):
+            package = path.removeprefix(PACKAGE)
+            if not package.isidentifier() or importlib.util.find_spec(package) is None:
+                yield sentence("problem.package_missing", model=name, package=package)
+            continue
+        place = place_of(settings.models, name)
+        if place is not None and place.found is None and not place.is_fetched:
+            yield sentence("problem.model_missing", model=name, path=str(place.wanted.resolve()))
+
+
+def _memory(settings: Settings, plan: Sequence[ProcessSpec], machine: Machine) -> Iterator[Sentence]:
+    """What cannot fit beyond doubt; what only seems too large is tried, and `--plan` says so."""
+    names = [name for name in _required(settings, plan) if needs_memory(settings.models.served[name])]
+    if names:
+        sizing = size_models(settings.models, names, machine.hardware(settings.models.model_dir))
+        yield from (finding.sentence for finding in sizing.findings if finding.is_certain)
 
 
 def _folders(settings: Settings, machine: Machine) -> Iterator[Sentence]:

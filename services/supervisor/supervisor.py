@@ -9,11 +9,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
-from services.clients.transport import async_client
 from services.foundation.settings.tree import Logging
-from services.supervisor.keeper import Keeper, Policy, Status
-from services.supervisor.plan import ProcessSpec
-from services.supervisor.process import Guard, Process, open_log
+from services.supervisor.control.server import ControlServer
+from services.supervisor.control.switchboard import Control
+from services.supervisor.crew import Crew
+from services.supervisor.keeper import Policy, Status
+from services.supervisor.plan import ProcessSpec, supervised
 
 log = logging.getLogger(__name__)
 
@@ -35,15 +36,28 @@ class Observer(Protocol):
 
 
 class Supervisor:
-    """Runs a plan until it is told to stop."""
+    """Runs a plan until it is told to stop.
 
-    def __init__(self, plan: Sequence[ProcessSpec], policy: Policy, kept: Logging, observer: Observer) -> None:
-        self._policy = policy
+    Args:
+        plan: what is started at once.
+        policy: waits and limits.
+        kept: where the logs of the processes are kept.
+        observer: is told what happens.
+        control: lets others start and stop models at run time; None: nobody may.
+    """
+
+    def __init__(
+        self,
+        plan: Sequence[ProcessSpec],
+        policy: Policy,
+        kept: Logging,
+        observer: Observer,
+        control: Control | None = None,
+    ) -> None:
+        self._plan = plan
         self._observer = observer
-        self._guard = Guard()
-        self._keepers = [
-            Keeper(Process(spec, open_log(spec.name, kept), self._guard), policy, self._note) for spec in plan
-        ]
+        self._crew = Crew(policy, kept, self._note)
+        self._control = control
         self._asked_to_stop = asyncio.Event()
         self._is_complete = False
 
@@ -56,42 +70,42 @@ class Supervisor:
             CannotStart: a required process has never become ready.
         """
         with self._signals():
+            server = None if self._control is None else ControlServer(self._control, self._crew)
             try:
-                await self._guard.start()
-                await self._keep_until_asked_to_stop()
+                await self._crew.open()
+                url = None if server is None else server.open()
+                started = [self._crew.start(supervised(spec, url) if url else spec) for spec in self._plan]
+                await self._until_asked_to_stop([member.keeping for member in started])
                 self._observer.stopping()
             finally:
-                await asyncio.gather(*(keeper.stop() for keeper in self._keepers))
-                await self._guard.stop()
+                if server is not None:
+                    await server.close()
+                await self._crew.close()
 
     def stop(self) -> None:
         """End everything; asked a second time, at once. What the signals call."""
         if self._asked_to_stop.is_set():
-            for keeper in self._keepers:
-                keeper.kill()
+            self._crew.kill()
         self._asked_to_stop.set()
 
-    async def _keep_until_asked_to_stop(self) -> None:
-        async with async_client("", timeout_seconds=self._policy.probe_timeout_seconds) as client:
-            tasks = [asyncio.create_task(keeper.keep(client)) for keeper in self._keepers]
-            tasks.append(asyncio.create_task(self._stop_asked_for()))
-            try:
-                ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    async def _until_asked_to_stop(self, keeping: Sequence[asyncio.Task[None]]) -> None:
+        """Returns early, raising, when one of the tasks fails; one that is cancelled was stopped on request."""
+        asked: asyncio.Task[object] = asyncio.create_task(self._asked_to_stop.wait())
+        pending: set[asyncio.Task[object]] = {asked, *keeping}
+        try:
+            while asked in pending:
+                ended, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
                 for task in ended:
-                    task.result()
-            finally:
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _stop_asked_for(self) -> None:
-        await self._asked_to_stop.wait()
+                    if not task.cancelled():
+                        task.result()
+        finally:
+            asked.cancel()
 
     def _note(self, status: Status) -> None:
         reason = "" if status.reason is None else f": {status.reason.render('en')}"
         log.log(logging.WARNING if reason else logging.INFO, "%s is %s%s", status.spec.name, status.state, reason)
         self._observer.changed(status)
-        required = [keeper for keeper in self._keepers if keeper.status.spec.required]
+        required = [member.keeper for member in self._crew.members if member.keeper.spec.required]
         if not self._is_complete and all(keeper.has_served for keeper in required):
             self._is_complete = True
             self._observer.complete()

@@ -18,7 +18,8 @@ from services.foundation.settings.tree import Settings
 from services.worker.app import WorkerPlan, create_app
 from services.worker.building import Place, build_hosting, endpoint
 from services.worker.care import CareRules
-from services.worker.hosting import Hosting, State
+from services.worker.hosted import State
+from services.worker.hosting import Hosting
 
 _BAD_SETTING = 2
 _NOTHING_STARTED = 3

@@ -10,7 +10,8 @@ from services.foundation.errors import InvalidSetting, UnknownModel
 from services.foundation.settings.tree import Endpoint, ServedModel, Settings
 from services.worker.engines import ENGINES
 from services.worker.engines.base import EngineSpec
-from services.worker.hosting import HostedModel, Hosting
+from services.worker.hosted import HostedModel
+from services.worker.hosting import Hosting
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from services.foundation.errors import ChatchatError
 from services.foundation.sse import closing
 from services.wire.openai import ChatCompletionRequest, ChatMessage, EmbeddingRequest, RerankRequest
 from services.worker.engines.base import ChatEngine, EmbeddingEngine, Engine, RerankEngine, ServerEngine, Vitals
-
-if TYPE_CHECKING:
-    from services.worker.hosting import HostedModel
+from services.worker.hosted import HostedModel
 
 _CANARY = "ping"
 

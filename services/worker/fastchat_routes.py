@@ -14,10 +14,11 @@ from contextlib import aclosing
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, SecretStr, ValidationError
 
-from services.foundation.errors import ChatchatError, InvalidRequest, Kind
-from services.wire.control import WorkerStatus
+from services.clients.supervisor import SupervisorClient
+from services.foundation.errors import ChatchatError, InvalidRequest, Kind, NoSupervisor
+from services.wire.control import ReleaseAnswer, ReplaceModel, WorkerStatus
 from services.wire.openai import ChatChunk, ChatCompletionRequest, EmbeddingRequest, Usage
 from services.worker.answers.choices import chat_choices
 from services.worker.answers.running import answer, stream
@@ -70,12 +71,20 @@ class EmbeddingParameters(_Named):
     input: list[str] = Field(min_length=1)
 
 
+class ReleaseParameters(BaseModel):
+    """Body of /release, 0.2.10's addition to FastChat's wire."""
+
+    new_model_name: str | None = None
+    keep_origin: bool = False
+
+
 def router(hosting: Hosting) -> APIRouter:
     """The routes over the models of this worker. A failure is an answer with an `error_code`, as FastChat's are."""
     routes = APIRouter(tags=["FastChat"])
     _add_generation(routes, hosting)
     _add_embeddings(routes, hosting)
     _add_descriptions(routes, hosting)
+    _add_release(routes, hosting)
     return routes
 
 
@@ -132,6 +141,31 @@ def _add_descriptions(routes: APIRouter, hosting: Hosting) -> None:
     @routes.post("/worker_get_conv_template")
     async def worker_get_conv_template() -> Fields:
         return {"conv": CONVERSATION}
+
+
+def _add_release(routes: APIRouter, hosting: Hosting) -> None:
+    @routes.post("/release", response_model_exclude_none=True)
+    async def release(body: ReleaseParameters, request: Request) -> ReleaseAnswer:
+        """Relay to the supervisor, with the caller's own key; as in 0.2.10 nobody waits for what comes of it."""
+        shown = request.headers.get("x-api-key") or request.headers.get("authorization", "").removeprefix("Bearer ")
+        try:
+            await _release(hosting, body, SecretStr(shown) if shown else None)
+        except ChatchatError as failure:
+            return ReleaseAnswer(code=500, msg=str(failure))
+        return ReleaseAnswer(msg="done")
+
+
+async def _release(hosting: Hosting, body: ReleaseParameters, key: SecretStr | None) -> None:
+    model, new, address = hosting.models[0].name, body.new_model_name, hosting.status().supervisor
+    if address is None:
+        raise NoSupervisor(model=model)
+    async with SupervisorClient(address, token=key) as supervisor:
+        if new and body.keep_origin:
+            await supervisor.begin_start(new)
+        elif new:
+            await supervisor.begin_replace(model, ReplaceModel(by=new))
+        elif not body.keep_origin:
+            await supervisor.begin_stop(model)
 
 
 def _name(hosting: Hosting, body: _Named, task: str) -> str:

@@ -29,7 +29,8 @@ from services.worker.answers.choices import chat_choices, check_sampling, prompt
 from services.worker.answers.events import event_stream
 from services.worker.answers.running import answer, stream
 from services.worker.engines.text import count_tokens
-from services.worker.hosting import Hosting, State
+from services.worker.hosted import State
+from services.worker.hosting import Hosting
 
 INPUT_LIMIT = 2048
 _STREAMS: dict[int | str, dict[str, JsonValue]] = {

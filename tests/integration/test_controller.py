@@ -18,7 +18,7 @@ from services.clients.control import ControllerClient
 from services.controller.app import create_app
 from services.foundation.errors import Forbidden, Unauthenticated
 from services.foundation.settings.tree import Server
-from services.wire.control import HeartBeat, RegisterWorker, WorkerStatus
+from services.wire.control import HeartBeat, RegisterWorker, ReleaseWorker, WorkerStatus
 from tests.live import free_port, serve
 
 
@@ -53,8 +53,9 @@ async def test_a_wrong_token_is_401_and_nothing_is_asked(with_status):
         body = attack(watched.url)
         if not with_status:
             del body["worker_status"], body["check_heart_beat"]
+        guarded = ("/register_worker", "/receive_heart_beat", "/refresh_all_workers", "/leases")
         for headers in ({}, {"x-api-key": "wrong"}, {"authorization": "Bearer wrong"}):
-            for path in ("/register_worker", "/receive_heart_beat", "/refresh_all_workers", "/leases"):
+            for path in (*guarded, "/drain_worker", "/release_worker"):
                 method = "GET" if path == "/leases" else "POST"
                 answer = await http.request(method, path, json=body, headers=headers)
                 assert answer.status_code == 401
@@ -188,3 +189,81 @@ async def test_a_refresh_drops_a_dead_worker():
         async with httpx.AsyncClient(base_url=url) as http:
             assert (await http.post("/refresh_all_workers")).status_code == 200
         assert await client.models() == []
+
+
+async def test_a_drained_worker_is_listed_no_more_and_the_worker_notices_nothing():
+    worker = RegisterWorker(worker_name="http://127.0.0.1:9", worker_status=WorkerStatus(model_names=["m"]))
+    async with serve(create_app(Server())) as url, ControllerClient(url) as client:
+        assert not await client.drain("http://127.0.0.1:9")
+        await client.register(worker)
+        assert await client.drain("http://127.0.0.1:9")
+        assert (await client.models(), (await client.leases()).leases) == ([], [])
+        assert await client.renew(HeartBeat(worker_name=worker.worker_name))
+        assert (await client.address("m")).address == ""
+
+
+async def leased(client: ControllerClient, supervisor: str | None) -> None:
+    status = WorkerStatus(model_names=["m"], dialect="openai", supervisor=supervisor)
+    await client.register(RegisterWorker(worker_name="http://127.0.0.1:9", worker_status=status))
+
+
+async def test_a_model_without_a_supervisor_cannot_be_released():
+    async with serve(create_app(Server())) as url, ControllerClient(url) as client:
+        await leased(client, None)
+        answer = await client.release(ReleaseWorker(model_name="m"))
+        assert answer.code == 500
+        assert "no supervisor of ours started its worker" in answer.msg
+        assert await client.models() == ["m"]
+
+
+@pytest.mark.parametrize("path", ["", "/@evil", "?x=", "#x"])
+async def test_a_lease_cannot_make_the_controller_call_a_foreign_address(path):
+    async with canary("127.0.0.2") as watched, serve(create_app(Server(worker_addresses=("127.0.0.1",)))) as url:
+        async with ControllerClient(url) as client:
+            await leased(client, watched.url + path)
+            for new in (None, "other"):
+                answer = await client.release(ReleaseWorker(model_name="m", new_model_name=new))
+                assert answer.code == 500
+                assert "not allowed" in answer.msg or "not valid" in answer.msg
+        assert watched.connections == 0
+
+
+def stand_in_supervisor(asked: list[tuple[str, str | None]]) -> FastAPI:
+    """Accepts a stop, ends a start too early, and takes notes."""
+    app = FastAPI()
+
+    @app.post("/models/{rest:path}")
+    async def change(rest: str, request: Request) -> StreamingResponse:
+        asked.append((rest, request.headers.get("x-api-key")))
+        states = ["stopping", "done"] if rest.endswith("/stop") else ["starting"]
+        events = [json.dumps({"model": "m", "state": state, "seconds": 0}) for state in states]
+        return StreamingResponse(iter([f"data: {event}\n\n" for event in events]), media_type="text/event-stream")
+
+    return app
+
+
+async def test_the_supervisor_is_shown_the_token_and_its_silence_is_a_failure():
+    asked: list[tuple[str, str | None]] = []
+    token = SecretStr("the-right-token")
+    async with (
+        serve(stand_in_supervisor(asked)) as supervisor,
+        serve(create_app(Server(worker_token=token))) as url,
+        ControllerClient(url, token=token) as client,
+    ):
+        await leased(client, supervisor)
+        stopped = await client.release(ReleaseWorker(model_name="m"))
+        assert (stopped.code, stopped.msg) == (200, "sucess to release model: m")
+        failed = await client.release(ReleaseWorker(model_name="m", new_model_name="n", keep_origin=True))
+        assert (failed.code, failed.msg) == (500, "failed change model from m to n")
+        assert "before it was done" in (failed.reason or "")
+        kept = await client.release(ReleaseWorker(model_name="m", keep_origin=True))
+        assert kept.code == 200
+        assert asked == [("m/stop", "the-right-token"), ("n/start", "the-right-token")]
+
+
+async def test_a_supervisor_that_is_gone_is_named():
+    async with serve(create_app(Server())) as url, ControllerClient(url) as client:
+        await leased(client, f"http://127.0.0.1:{free_port()}")
+        answer = await client.release(ReleaseWorker(model_name="m"))
+        assert (answer.code, answer.msg) == (500, "failed to release model: m")
+        assert "supervisor" in (answer.reason or "")

@@ -17,7 +17,8 @@ from services.foundation.errors import EngineFailed
 from services.foundation.settings.tree import Server
 from services.worker.app import WorkerPlan, create_app
 from services.worker.engines.echo import EchoEngine
-from services.worker.hosting import HostedModel, Hosting
+from services.worker.hosted import HostedModel
+from services.worker.hosting import Hosting
 from tests.contract.engine import spec
 from tests.integration.worker_probe import queue_length, said, until
 from tests.live import free_port, serve

@@ -79,3 +79,11 @@ def test_what_is_no_plain_address_is_refused(url):
 def test_an_empty_list_allows_nobody():
     with pytest.raises(Forbidden):
         AllowedAddresses([]).check("http://127.0.0.1:1")
+
+
+def test_a_supervisor_lives_where_workers_may():
+    assert ALLOWED.check_supervisor("http://10.1.0.9:20009/") == "http://10.1.0.9:20009"
+    with pytest.raises(Forbidden, match="A supervisor at 'evil'"):
+        ALLOWED.check_supervisor("http://evil:9")
+    with pytest.raises(InvalidRequest, match="supervisor"):
+        ALLOWED.check_supervisor("file:///etc/passwd")

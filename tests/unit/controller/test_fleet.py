@@ -13,7 +13,7 @@ import pytest
 
 from services.controller.addresses import AllowedAddresses
 from services.controller.fleet import UNWATCHED_SECONDS, Fleet, FleetRules
-from services.foundation.errors import Forbidden, InvalidRequest, ServiceUnreachable
+from services.foundation.errors import Forbidden, InvalidRequest, NoSupervisor, ServiceUnreachable
 from services.wire.control import HeartBeat, RegisterWorker, WorkerStatus
 
 A, B = "http://127.0.0.1:1001", "http://127.0.0.1:1002"
@@ -154,6 +154,39 @@ async def test_a_route_names_the_dialect_and_the_replicas(fleet):
     await fleet.register_worker(registration(B))
     assert fleet.route("m").model_dump()["replicas"] == 2
     assert fleet.route("absent").address == ""
+
+
+async def test_a_drained_worker_is_routed_to_no_more_and_its_beats_do_not_bring_it_back(fleet, workers, clock):
+    await fleet.register_worker(registration(A))
+    await fleet.register_worker(registration(B))
+    assert fleet.drain_worker(A + "/")
+    assert {fleet.get_worker_address("m") for _ in range(4)} == {B}
+    assert fleet.route("m").replicas == 1
+    assert [lease.worker for lease in fleet.leases()] == [B]
+    assert fleet.drain_worker(B)
+    assert fleet.list_models() == []
+    assert fleet.receive_heart_beat(HeartBeat(worker_name=A))  # or else it would register again
+    workers.statuses = {A: WorkerStatus(model_names=["m"]), B: WorkerStatus(model_names=["m"])}
+    await fleet.refresh_all_workers()
+    assert fleet.list_models() == []
+    await fleet.register_worker(registration(A))
+    assert fleet.get_worker_address("m") == A
+    clock.now += 9
+    assert not fleet.drain_worker(B)
+    assert not fleet.drain_worker("http://127.0.0.1:9")
+
+
+async def test_the_supervisors_of_a_model_are_listed_once_and_checked(fleet):
+    await fleet.register_worker(registration(A, supervisor="http://127.0.0.1:20009"))
+    await fleet.register_worker(registration(B, supervisor="http://127.0.0.1:20009/"))
+    assert fleet.supervisors("m") == ["http://127.0.0.1:20009"]
+    assert fleet.supervisors("absent") == []
+    await fleet.register_worker(registration(B, supervisor="http://evil:20009"))
+    with pytest.raises(Forbidden):
+        fleet.supervisors("m")
+    await fleet.register_worker(registration(B))
+    with pytest.raises(NoSupervisor):
+        fleet.supervisors("m")
 
 
 async def test_a_foreign_address_is_refused_and_not_asked(fleet, workers):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ ALL_MODELS: dict[str, Any] = {"local_models": True, "remote_models": True}
         (["-m", "-c", "http://far:1/"], Flags(local_models=True, controller_url="http://far:1")),
         (["-o", "-q"], Flags(control_plane=True, quiet=True)),
         (["-i"], Flags()),
+        (["--plan", "-m"], Flags(local_models=True, plan_only=True)),
     ],
 )
 def test_each_flag(arguments, expected):
@@ -41,6 +43,13 @@ def test_the_larger_composite_wins():
 def test_a_smaller_composite_leaves_out_what_it_does_not_have():
     assert parse(["--all-api", "-w"]) == parse(["--all-api"])
     assert parse(["--llm-api", "-w", "--api"]) == parse(["--llm-api"])
+
+
+@pytest.mark.parametrize("more", [[], ["-n", "a"], ["-i"], ["-q"]])
+def test_a_plan_is_of_everything_unless_parts_are_named(more):
+    assert parse(["--plan", *more]) == replace(parse(["-a", *more]), plan_only=True)
+    for part in ("--all-api", "--llm-api", "-o", "-m", "-p", "--api", "-w"):
+        assert parse(["--plan", part, *more]) == replace(parse([part, *more]), plan_only=True)
 
 
 def test_lite_leaves_out_local_models_only():

@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
-from services.foundation.errors import UnknownModel
+from services.foundation.errors import InvalidSetting, UnknownModel
 from services.foundation.settings.tree import Endpoint, Models, ServedModel, Server, Settings
 from services.supervisor.flags import parse
-from services.supervisor.plan import build_plan
+from services.supervisor.plan import LOADING_SECONDS, build_plan, plan_model, supervised
 
 SERVED = {
     "chatty": ServedModel(task="chat", engine="extractive"),
@@ -135,3 +135,97 @@ def test_an_unknown_model_is_refused_with_the_known_ones():
         plan("-m", "-n", "chatty", "nope")
     assert "nope" in str(refused.value)
     assert "chatty, embedder, extra, far, other" in str(refused.value)
+
+
+TWINS = {
+    "chatty": ServedModel(task="chat", engine="echo", replicas=3),
+    "embedder": ServedModel(task="embedding", engine="echo"),
+    "fixed": ServedModel(task="chat", engine="echo", replicas=2, port=20100),
+    "chatty-2": ServedModel(task="chat", engine="echo"),
+}
+
+
+def test_every_replica_is_a_process_with_a_number_and_a_port_of_its_own():
+    first, second, third = plan("-m", "-n", "chatty", served=TWINS)
+    assert [spec.name for spec in (first, second, third)] == ["worker-chatty", "worker-chatty-2_", "worker-chatty-3"]
+    assert "--replica" not in first.command
+    assert third.command[2:] == (
+        *("services.worker", "--name", "worker-chatty-3", "--port", str(third.port), "--replica", "3"),
+        *("--models", "chatty"),
+    )
+    assert third.health_url == f"http://127.0.0.1:{third.port}/healthz"
+    assert third.models == ("chatty",)
+
+
+def test_a_model_keeps_its_first_port_however_many_replicas_there_are():
+    def first_ports(served):
+        return {spec.models: spec.port for spec in reversed(plan("-m", served=served))}
+
+    alone = {name: model.model_copy(update={"replicas": 1}) for name, model in TWINS.items()}
+    assert first_ports(TWINS) == first_ports(alone)
+    ports = [spec.port for spec in plan("-m", served=TWINS)]
+    assert len(set(ports)) == len(ports) == 7
+    assert [spec.port for spec in plan("-m", "-n", "fixed", served=TWINS)] == [20100, 20007]
+
+
+def test_only_the_first_port_of_a_replica_is_chosen_by_the_models_own_setting():
+    assert [spec.port_setting for spec in plan("-m", "-n", "fixed", served=TWINS)] == [
+        *("models.served.fixed.port", "server.worker.port")
+    ]
+
+
+def test_no_worker_is_given_the_port_of_a_service():
+    many = {f"m{number}": ServedModel(task="chat", engine="echo") for number in range(12)}
+    served = {**SERVED, **many}
+    ports = [spec.port for spec in plan("-m", served=served, gateway=Endpoint(port=20006))]
+    assert not {20000, 20001, 20006, 20009} & set(ports)
+    assert len(set(ports)) == len(ports)
+
+
+def test_models_that_share_a_worker_must_agree_on_its_replicas():
+    shared = {"worker": "w", "task": "chat", "engine": "echo"}
+    served = {**SERVED, "x": ServedModel(**shared, replicas=2), "y": ServedModel(**shared)}
+    with pytest.raises(InvalidSetting) as refused:
+        plan("-m", served=served)
+    assert refused.value.facts["setting"] == "models.served.y.replicas"
+    assert "'w'" in str(refused.value)
+    served["y"] = ServedModel(**shared, replicas=2)
+    assert [spec.models for spec in plan("-m", "-n", "x", "y", served=served)] == [("x", "y"), ("x", "y")]
+
+
+@pytest.mark.parametrize(
+    ("fields", "seconds"),
+    [
+        ({"engine": "echo"}, None),
+        ({"engine": "echo", "start_timeout_seconds": 7}, 7),
+        ({"engine": "vllm"}, LOADING_SECONDS),
+        ({"engine": "vllm", "start_timeout_seconds": 60}, 60),
+        ({"engine": "vllm", "remote": True}, None),
+    ],
+)
+def test_how_long_a_start_may_take(fields, seconds):
+    served = {**SERVED, "m": ServedModel(task="chat", **fields)}
+    assert plan("-m", "-p", "-n", "m", served=served)[0].start_timeout_seconds == seconds
+
+
+def test_a_shared_worker_may_take_as_long_as_its_slowest_model():
+    shared = {"worker": "w", "task": "chat", "engine": "echo"}
+    served = {**SERVED, "x": ServedModel(**shared, start_timeout_seconds=7), "y": ServedModel(**shared)}
+    assert plan("-m", "-n", "x", "y", served=served, start_timeout_seconds=99)[0].start_timeout_seconds == 99
+
+
+def test_one_model_is_planned_as_in_the_whole_plan_whatever_the_flags_selected():
+    settings = Settings(models=Models(default_chat="chatty", default_embedding="embedder", served=TWINS))
+    whole = {spec.name: spec for spec in build_plan(settings, parse(["-m"]))}
+    for name in TWINS:
+        for spec in plan_model(settings, parse(["-o"]), name):
+            assert spec == whole[spec.name]
+    assert plan_model(settings, parse(["-o", "-q"]), "chatty")[0].environment
+    with pytest.raises(UnknownModel, match="chatty, chatty-2"):
+        plan_model(settings, parse(["-o"]), "absent")
+
+
+def test_a_worker_is_told_its_supervisor_and_nothing_else_is():
+    for spec in plan("-a"):
+        told = supervised(spec, "http://127.0.0.1:20009").command
+        assert told == (*spec.command, "--supervisor", "http://127.0.0.1:20009") if spec.models else spec.command

@@ -11,7 +11,8 @@ from fastapi import FastAPI
 
 from services.worker.app import WorkerPlan, create_app
 from services.worker.engines.echo import EchoEngine
-from services.worker.hosting import HostedModel, Hosting
+from services.worker.hosted import HostedModel
+from services.worker.hosting import Hosting
 from tests.contract.engine import spec
 
 

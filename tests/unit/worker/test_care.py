@@ -11,7 +11,8 @@ from services.wire.openai import ChatChunk, ChatCompletionRequest
 from services.worker.care import CareRules, sickness
 from services.worker.engines.base import Vitals
 from services.worker.engines.echo import EchoEngine
-from services.worker.hosting import HostedModel, Hosting, State
+from services.worker.hosted import HostedModel, State
+from services.worker.hosting import Hosting
 from tests.contract.engine import spec
 from tests.unit.worker.building import echo_model
 

@@ -6,7 +6,8 @@ import pytest
 
 from services.foundation.errors import EngineFailed, InvalidRequest, InvalidSetting, NoWorker, UnknownModel
 from services.worker.engines.echo import EchoEngine
-from services.worker.hosting import HostedModel, Hosting
+from services.worker.hosted import HostedModel
+from services.worker.hosting import Hosting
 from tests.contract.engine import spec
 from tests.unit.worker.building import echo_model
 

@@ -1,0 +1,1 @@
+"""The models: where their files lie, what shape they have, how much their weights take."""
