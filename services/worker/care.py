@@ -14,6 +14,7 @@ from services.worker.engines.base import ChatEngine, EmbeddingEngine, Engine, Re
 from services.worker.hosted import HostedModel
 
 _CANARY = "ping"
+_PATIENCE_WITH_BATCHES = 10  # thousands of texts are one request, which shows nothing until all are embedded
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ async def _watch(model: HostedModel, rules: CareRules) -> str:
                 return f"it has not said how it is for {rules.stall_seconds:g} seconds: {failure}"
             continue
         looked = time.monotonic()
-        if _is_stalled(vitals, rules):
+        if _is_stalled(model, vitals, rules):
             return (
                 f"{vitals.running} requests were running without any progress for {vitals.silent_seconds:.0f} seconds"
             )
@@ -71,8 +72,9 @@ async def _watch(model: HostedModel, rules: CareRules) -> str:
             active = time.monotonic()
 
 
-def _is_stalled(vitals: Vitals, rules: CareRules) -> bool:
-    return bool(vitals.running) and vitals.silent_seconds > rules.stall_seconds
+def _is_stalled(model: HostedModel, vitals: Vitals, rules: CareRules) -> bool:
+    patience = 1 if model.task == "chat" or isinstance(model.engine, ServerEngine) else _PATIENCE_WITH_BATCHES
+    return bool(vitals.running) and vitals.silent_seconds > rules.stall_seconds * patience
 
 
 async def _canary(model: HostedModel, rules: CareRules) -> str:

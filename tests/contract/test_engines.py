@@ -17,9 +17,10 @@ from services.worker.app import WorkerPlan, create_app
 from services.worker.engines.base import ChatEngine
 from services.worker.engines.echo import EchoEngine
 from services.worker.engines.extractive.engine import ExtractiveEngine
-from services.worker.engines.local.sentence_transformers import SentenceTransformersEngine
+from services.worker.engines.local.sentence_transformers.engine import SentenceTransformersEngine
 from services.worker.engines.remote.openai_compatible import OpenAICompatibleEngine
-from services.worker.hosting import HostedModel, Hosting
+from services.worker.hosted import HostedModel
+from services.worker.hosting import Hosting
 from tests.contract.engine import (
     KEY,
     MODEL,

@@ -99,7 +99,7 @@ async def test_a_process_without_any_model_leaves_with_three(tmp_path: Path):
 
     assert running.returncode == 3
     assert "no model could be started" in log
-    assert "no-such-model; put the model's files there" in log
+    assert "there is no model 'no-such-model'" in log
 
 
 @pytest.mark.parametrize(

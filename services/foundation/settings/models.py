@@ -45,7 +45,6 @@ class ServedModel(Node):
     rewrites: bool = Field(default=True, description="A chat model that can rewrite a follow-up question on request.")
     context_tokens: int = Field(default=8192, ge=128, description="Longest request the model takes, in tokens.")
 
-
     @model_validator(mode="before")
     @classmethod
     def _a_provider_is_remote(cls, given: Any) -> Any:

@@ -7,9 +7,13 @@ ENGINES: Registry[Engine] = Registry(
     "engine",
     __name__,
     {
+        "cross_encoder": "local.cross_encoder:CrossEncoderEngine",
         "echo": "echo:EchoEngine",
         "extractive": "extractive.engine:ExtractiveEngine",
         "openai_compatible": "remote.openai_compatible:OpenAICompatibleEngine",
-        "sentence_transformers": "local.sentence_transformers:SentenceTransformersEngine",
+        "sentence_transformers": "local.sentence_transformers.engine:SentenceTransformersEngine",
+        "tiangong": "remote.tiangong:TiangongEngine",
+        "transformers": "local.transformers.engine:TransformersEngine",
+        "vllm": "local.vllm.engine:VllmEngine",
     },
 )

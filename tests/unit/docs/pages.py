@@ -23,6 +23,7 @@ EXAMPLES = {
     "add-a-model": ["yaml"],
     "add-a-prompt": ["yaml"],
     "add-a-provider": ["yaml"],
+    "add-a-reranker": ["yaml"],
     "add-a-setting": ["python", "console"],
     "add-a-splitter": ["python", "yaml"],
     "add-a-ui-language": ["yaml"],

@@ -25,7 +25,7 @@ def models_with(added: dict[str, Any]) -> Models:
     return Models(**{**shipped, **added, "served": {**shipped["served"], **added["served"]}})
 
 
-@pytest.mark.parametrize("page", ["serve-with-transformers", "serve-with-vllm"])
+@pytest.mark.parametrize("page", ["add-a-reranker", "serve-with-transformers", "serve-with-vllm"])
 def test_the_entry_goes_into_the_shipped_file_and_its_engine_takes_it(page: str):
     added = fragment(page)
     models = models_with(added)
