@@ -15,7 +15,7 @@ from tests.bench.serving.load import Ask, Block, Path, measure
 
 HEADER = (
     "path", "streams", "requests/s", "ratio", "first token p50 ms", "p99 ms", "inter-token p50 ms", "CPU ms/request",
-    "errors",
+    "events", "errors",
 )  # fmt: skip
 
 
@@ -68,6 +68,7 @@ class Cell:
             f"{1000 * firsts[int(len(firsts) * 0.99)]:.1f}",
             f"{1000 * statistics.median(gaps):.2f}",
             ", ".join(cpu),
+            f"{statistics.median(answer.events for answer in answers):g}",
             str(len(self.failures)),
         ]
 
