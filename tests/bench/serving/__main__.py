@@ -41,16 +41,21 @@ def _engine_address(plane: Plane) -> str:
     return str(next(lease["worker"] for lease in leases if "tiny" in lease["status"]["model_names"]))
 
 
-async def _measured(plane: Plane, weights: Path, plan: cells.Rounds) -> list[list[cells.Cell]]:
+async def _measured(plane: Plane, weights: Path, plan: cells.Rounds, *, default_worker: bool) -> list[list[cells.Cell]]:
     engine = plane.pids["tiny"]
     gateway = {"engine": [engine], "gateway": [plane.pids["gateway"]], "controller": [plane.pids["controller"]]}
     folder = weights.with_name("fastchat")
     folder.mkdir()
-    async with fastchat_stack(folder, weights, vllm=True) as fastchat:
+    async with fastchat_stack(folder, weights, vllm=not default_worker) as fastchat:
         ways = [
             Way("engine alone", _engine_address(plane), "tiny", {"engine": [engine]}),
             Way("through the gateway", plane.url("gateway"), "tiny", gateway),
-            Way("FastChat's own", fastchat.server.url, "tiny", {name: [pid] for name, pid in fastchat.pids.items()}),
+            Way(
+                "FastChat's own" + (", model_worker" * default_worker),
+                fastchat.server.url,
+                "tiny",
+                {name: [pid] for name, pid in fastchat.pids.items()},
+            ),
         ]
         return await cells.rounds(ways, Ask(_PROMPT, FIELDS), plan)
 
@@ -61,6 +66,9 @@ def main() -> None:
     parser.add_argument("--streams", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument(
+        "--default-worker", action="store_true", help="FastChat's path by its model_worker, which batches nothing"
+    )
     parser.add_argument("--write", action="store_true", help="append the figures to docs/benchmarks.md")
     arguments = parser.parse_args()
     plan = cells.Rounds(arguments.streams, arguments.rounds, arguments.seconds)
@@ -72,7 +80,7 @@ def main() -> None:
             Plane(settings, _served(weights)).running() as plane,
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
-            found = runner.run(_measured(plane, weights, plan))
+            found = runner.run(_measured(plane, weights, plan, default_worker=arguments.default_worker))
     publish(
         f"vLLM and its fronts: streams of {TOKENS} tokens",
         "python -m tests.bench.serving",
