@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from services.worker.fastchat_prompt import CONVERSATION
 
 ROOT = Path(__file__).resolve().parents[5]
 _CACHE = ROOT / ".cache" / "vllm"
+_PLUGIN = Path(__file__).parent / "plugin"
 _MIDDLEWARE = "services.worker.engines.local.vllm.middleware.WorkerMiddleware"
 _VALUES = (
     "tokenizer_mode",
@@ -92,7 +94,7 @@ def command_for(spec: EngineSpec, options: VllmOptions, weights: Path, port: int
 def environment_for(spec: EngineSpec, options: VllmOptions, weights: Path) -> dict[str, str]:
     """What vLLM's processes need to know; no network but loopback, nothing written outside of the repository."""
     variables = {
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": os.pathsep.join((str(ROOT), str(_PLUGIN))),
         "PYTHONUNBUFFERED": "1",
         "HF_HUB_OFFLINE": "1",
         "TRANSFORMERS_OFFLINE": "1",
