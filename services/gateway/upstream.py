@@ -1,52 +1,93 @@
-"""Upstream: the gateway's HTTP client towards workers. aiohttp, which relays a stream for a third of httpx's CPU."""
+"""Upstream: the gateway's HTTP client towards workers: connections kept alive, and answers taken as they come."""
 
 from __future__ import annotations
 
-import io
+import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+from urllib.parse import urlsplit
 
-import aiohttp
 from pydantic import JsonValue
-from yarl import URL
 
 from services.foundation.errors import ServiceUnreachable, TookTooLong
+from services.gateway.connection import Connection
 
 _CONNECT_SECONDS = 5.0
 _KEEP_ALIVE_SECONDS = 3.0  # below uvicorn's 5: no request meets a connection the worker just closed
-_DIRECT_BYTES = 1_000_000  # aiohttp warns when more is sent as one piece
+_SWEEPS_A_TIMEOUT = 8
+_LONGEST_SWEEP_SECONDS = 1.0
 _SERVICE = "worker"
-BREAKS = (aiohttp.ClientError, OSError, TimeoutError)
+BREAKS = (OSError, TimeoutError)
 """What a worker's answer may break off with; `Answer.failure` names it."""
 
 
+class _NoConnection(TimeoutError):
+    """No connection in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """A URL, taken apart.
+
+    Attributes:
+        host, port, is_tls: where to connect to.
+        netloc: for the Host header.
+        path: with its query.
+    """
+
+    host: str
+    port: int
+    is_tls: bool
+    netloc: str
+    path: str
+
+    def request(self, method: Literal["GET", "POST"], body: bytes, request_id: str) -> bytes:
+        """The request as it goes over the wire."""
+        lines = [
+            f"{method} {self.path} HTTP/1.1",
+            f"host: {self.netloc}",
+            "accept-encoding: identity",
+            "user-agent: chatchat-gateway",
+        ]
+        if method == "POST":
+            lines += ["content-type: application/json", f"content-length: {len(body)}"]
+        if request_id:
+            lines.append(f"x-request-id: {request_id}")
+        return "\r\n".join((*lines, "", "")).encode("latin-1") + body
+
+
 class Upstream:
-    """One connection pool. Proxy variables, cookies and redirects are ignored; bodies are not decoded.
+    """One pool of connections. Proxy variables, cookies and redirects are unknown to it; bodies are not decoded.
 
     Args:
         timeout_seconds: longest wait for the next byte.
     """
 
     def __init__(self, timeout_seconds: float) -> None:
-        self._timeout_seconds = timeout_seconds
-        self._session: aiohttp.ClientSession | None = None
+        self.timeout_seconds = timeout_seconds
+        self._idle: dict[tuple[str, int, bool], list[Connection]] = {}
+        self._busy: set[Connection] = set()
+        self._sweeping: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Open the pool; on the loop that will use it."""
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_SECONDS),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=self._timeout_seconds),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
-            headers={"accept-encoding": "identity", "user-agent": "chatchat-gateway"},
-        )
+        """Begin to look after the connections; on the loop that will use them."""
+        self._sweeping = asyncio.create_task(self._sweep())
 
     async def close(self) -> None:
         """Close every connection."""
-        if self._session is not None:
-            await self._session.close()
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._sweeping
+            self._sweeping = None
+        for connection in [*self._busy, *(one for kept in self._idle.values() for one in kept)]:
+            connection.close()
+        self._idle.clear()
 
     @asynccontextmanager
     async def open(self, url: str, body: bytes, request_id: str) -> AsyncIterator[Answer]:
@@ -66,17 +107,10 @@ class Upstream:
 
     async def post(self, url: str, body: bytes, request_id: str) -> Answer:
         """`open` without the block: whoever asked closes the answer. Raises as `open`."""
-        session = self._opened(url)
         try:
-            response = await session.post(
-                URL(url, encoded=True),
-                data=body if len(body) < _DIRECT_BYTES else io.BytesIO(body),
-                headers={"content-type": "application/json", "x-request-id": request_id},
-                allow_redirects=False,
-            )
+            return await self._asked(url, target(url).request("POST", body, request_id))
         except BREAKS as failure:
-            raise named(failure, url, self._timeout_seconds) from failure
-        return Answer(response, url, self._timeout_seconds)
+            raise named(failure, url, self.timeout_seconds) from failure
 
     async def fetch(self, url: str, payload: Mapping[str, JsonValue], request_id: str) -> tuple[int, bytes]:
         """Status and body of a short exchange. Raises as `open` and `Answer.read`."""
@@ -85,42 +119,88 @@ class Upstream:
 
     async def get(self, url: str, timeout_seconds: float) -> tuple[int, bytes]:
         """Status and body of a GET that must be quick. Raises as `fetch`."""
-        session = self._opened(url)
-        limit = aiohttp.ClientTimeout(total=timeout_seconds)
         try:
-            async with session.get(URL(url, encoded=True), timeout=limit, allow_redirects=False) as response:
-                return response.status, await response.read()
+            async with asyncio.timeout(timeout_seconds):
+                answer = await self._asked(url, target(url).request("GET", b"", ""))
+                try:
+                    return answer.status, await answer.read()
+                finally:
+                    answer.close()
         except BREAKS as failure:
             raise named(failure, url, timeout_seconds) from failure
 
-    def _opened(self, url: str) -> aiohttp.ClientSession:
-        if self._session is None:
+    async def _asked(self, url: str, request: bytes) -> Answer:
+        if self._sweeping is None:
             raise ServiceUnreachable(service=_SERVICE, url=url, reason="the gateway has not started")
-        return self._session
+        where = target(url)
+        connection = self._kept(where) or await _connected(where)
+        self._busy.add(connection)
+        try:
+            connection.ask(request)
+            await connection.head()
+        except BaseException:
+            connection.close()
+            self._busy.discard(connection)
+            raise
+        return Answer(connection, self, url)
+
+    def _kept(self, where: _Target) -> Connection | None:
+        kept = self._idle.get((where.host, where.port, where.is_tls), [])
+        now = asyncio.get_running_loop().time()
+        while kept:
+            connection = kept.pop()
+            if connection.is_reusable(now, _KEEP_ALIVE_SECONDS):
+                return connection
+            connection.close()
+        return None
+
+    def take_back(self, connection: Connection, url: str) -> None:
+        """Keep a connection whose answer was taken whole; close any other."""
+        if connection not in self._busy:
+            return
+        self._busy.remove(connection)
+        now = asyncio.get_running_loop().time()
+        connection.idle_since = now
+        if self._sweeping is None or not connection.is_reusable(now, _KEEP_ALIVE_SECONDS):
+            connection.close()
+            return
+        where = target(url)
+        self._idle.setdefault((where.host, where.port, where.is_tls), []).append(connection)
+
+    async def _sweep(self) -> None:
+        """End silent answers and old connections, until cancelled. One clock for all of them is cheaper than many."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(min(_LONGEST_SWEEP_SECONDS, self.timeout_seconds / _SWEEPS_A_TIMEOUT))
+            now = loop.time()
+            for connection in tuple(self._busy):
+                connection.give_up_silence(now, self.timeout_seconds)
+            for key, kept in list(self._idle.items()):
+                fresh = [connection for connection in kept if connection.is_reusable(now, _KEEP_ALIVE_SECONDS)]
+                for connection in set(kept) - set(fresh):
+                    connection.close()
+                self._idle[key] = fresh
+                if not fresh:
+                    del self._idle[key]
 
 
 class Answer:
     """A worker's answer: its head, and its body as it comes."""
 
-    def __init__(self, response: aiohttp.ClientResponse, url: str, timeout_seconds: float) -> None:
-        self._response = response
+    def __init__(self, connection: Connection, upstream: Upstream, url: str) -> None:
+        self._connection = connection
+        self._upstream = upstream
         self._url = url
-        self._timeout_seconds = timeout_seconds
-        self.next_bytes = response.content.readany
+        self.status = connection.status
+        self.headers = connection.headers
+        """The raw header lines, in order."""
+        self.next_bytes = connection.next_bytes
         """What has come since the last call, b"" at the end; raises one of BREAKS. Bare, because it runs so often."""
 
     @property
-    def status(self) -> int:
-        return self._response.status
-
-    @property
-    def headers(self) -> list[tuple[bytes, bytes]]:
-        """The raw header lines, in order."""
-        return list(self._response.raw_headers)
-
-    @property
     def is_event_stream(self) -> bool:
-        return self._response.content_type == "text/event-stream"
+        kinds = [value for name, value in self.headers if name.lower() == b"content-type"]
+        return bool(kinds) and kinds[0].partition(b";")[0].strip().lower() == b"text/event-stream"
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body, each piece as soon as it is there. Raises ServiceUnreachable or TookTooLong when it breaks off."""
@@ -135,23 +215,40 @@ class Answer:
 
     async def read(self) -> bytes:
         """The whole body. Raises as `chunks`."""
-        try:
-            return await self._response.read()
-        except BREAKS as failure:
-            raise self.failure(failure) from failure
+        return b"".join([piece async for piece in self.chunks()])
 
     def failure(self, failure: Exception) -> ServiceUnreachable | TookTooLong:
         """The name of what `next_bytes` raised."""
-        return named(failure, self._url, self._timeout_seconds)
+        return named(failure, self._url, self._upstream.timeout_seconds)
 
     def close(self) -> None:
-        """Give the connection back to the pool when the body was read to its end; otherwise close it."""
-        self._response.close()
+        """Give the connection back when the body was read to its end; otherwise close it."""
+        self._upstream.take_back(self._connection, self._url)
+
+
+async def _connected(where: _Target) -> Connection:
+    context = ssl.create_default_context() if where.is_tls else None
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(_CONNECT_SECONDS):
+            _, connection = await loop.create_connection(Connection, where.host, where.port, ssl=context)
+    except TimeoutError as failure:
+        raise _NoConnection from failure
+    return connection
+
+
+@lru_cache(maxsize=1024)
+def target(url: str) -> _Target:
+    """Where a URL leads. Addresses come from leases, whose form the controller checked."""
+    parts = urlsplit(url)
+    is_tls = parts.scheme == "https"
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return _Target(parts.hostname or "", parts.port or (443 if is_tls else 80), is_tls, parts.netloc, path)
 
 
 def named(failure: Exception, url: str, timeout_seconds: float) -> ServiceUnreachable | TookTooLong:
     """Our failure for one of BREAKS."""
-    if isinstance(failure, aiohttp.ConnectionTimeoutError):
+    if isinstance(failure, _NoConnection):
         return ServiceUnreachable(service=_SERVICE, url=url, reason="no connection in time")
     if isinstance(failure, TimeoutError):
         return TookTooLong(service=_SERVICE, timeout_seconds=timeout_seconds)

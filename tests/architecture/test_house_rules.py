@@ -57,6 +57,7 @@ ALLOWED_FILES = {
     "services/api/knowledge/render.py": "0.2.10's body fields (score_threshold)",
     "services/api/knowledge/routes.py": "0.2.10's operation names (search_docs, upload_docs, …)",
     "services/controller/": "FastChat's own method names",
+    "services/gateway/connection.py": "asyncio's own method name (data_received)",
     "services/gateway/fastchat_dialect.py": "FastChat's field names",
     "services/worker/fastchat_routes.py": "FastChat's field names",
     "services/worker/engines/remote/openai_compatible.py": "OpenAI's and Jina's field names (data, relevance_score)",
