@@ -21,13 +21,14 @@ from services.api.chat.prompts import FilePrompts
 from services.api.chat.recording import Recorder
 from services.api.conversations import routes as conversation_routes
 from services.api.conversations.service import ConversationService
-from services.api.domain.ports import ChatModel, Embedder, Storage, TextIndex, VectorStore
+from services.api.domain.ports import ChatModel, Embedder, Parser, Storage, TextIndex, VectorStore
 from services.api.inference.gateway import GatewayChatModel, GatewayEmbedder
 from services.api.knowledge import routes as knowledge_routes
 from services.api.knowledge.files import ContentFolders
 from services.api.knowledge.ingest import Indexes, IngestLimits, Ingestor
 from services.api.knowledge.loaders import LOADERS
 from services.api.knowledge.maintenance import Maintenance
+from services.api.knowledge.parsing.pool import ParserPool, ParsingLimits
 from services.api.knowledge.retrieval import HybridRetriever
 from services.api.knowledge.service import Catalogue, KnowledgeService
 from services.api.knowledge.splitters import SPLITTERS
@@ -51,6 +52,7 @@ class Replacements:
     keywords: TextIndex | None = None
     chat_model: ChatModel | None = None
     embedder: Embedder | None = None
+    parser: Parser | None = None
 
 
 @dataclass(slots=True)
@@ -62,6 +64,7 @@ class Parts:
     indexes: Indexes
     knowledge: KnowledgeService
     maintenance: Maintenance
+    parser: Parser
     recorder: Recorder
     routers: Sequence[APIRouter]
     _ready: bool = False
@@ -108,6 +111,7 @@ class Parts:
         if self._resuming is not None:
             self._resuming.cancel()
             await asyncio.gather(self._resuming, return_exceptions=True)
+        await self.parser.stop()
         await self.recorder.settle()
         await self.client.close()
         await self.indexes.vectors.stop()
@@ -126,7 +130,9 @@ def build(settings: Settings, replace: Replacements) -> Parts:
     database = SqlStorage(settings.database_url)
     indexes = _indexes(settings, replace, database)
     folders = ContentFolders(settings.server.data_dir, settings.knowledge.file_limit_bytes)
-    knowledge = _knowledge(settings, indexes, embedder, folders)
+    parser = replace.parser or ParserPool(ParsingLimits(**settings.knowledge.parsing.model_dump()))
+    limits = IngestLimits(settings.knowledge.parallel_files, settings.knowledge.embed_batch)
+    knowledge = _knowledge(settings, folders, indexes, Ingestor(indexes, embedder, parser, limits))
     retriever = HybridRetriever(indexes, embedder, settings.knowledge.retrieval)
     conversations = ConversationService(indexes.storage)
     recorder = Recorder(conversations.record)
@@ -152,7 +158,7 @@ def build(settings: Settings, replace: Replacements) -> Parts:
         conversation_routes.router(conversations),
         catalog_routes.router(CatalogueService(settings.models, running)),
     )
-    return Parts(client, database, indexes, knowledge, Maintenance(knowledge, folders), recorder, routers)
+    return Parts(client, database, indexes, knowledge, Maintenance(knowledge, folders), parser, recorder, routers)
 
 
 def _client(settings: Settings) -> OpenAIClient:
@@ -176,12 +182,10 @@ def _indexes(settings: Settings, replace: Replacements, database: SqlStorage) ->
     )
 
 
-def _knowledge(settings: Settings, indexes: Indexes, embedder: Embedder, folders: ContentFolders) -> KnowledgeService:
-    chosen = settings.knowledge
-    limits = IngestLimits(chosen.parallel_files, chosen.embed_batch, chosen.load_timeout_seconds)
+def _knowledge(settings: Settings, folders: ContentFolders, indexes: Indexes, ingestor: Ingestor) -> KnowledgeService:
     embedding = [name for name, served in settings.models.served.items() if served.task == "embedding"]
-    catalogue = Catalogue(embedding, settings.models.default_embedding, list(VECTOR_STORES), SPLITTERS)
-    return KnowledgeService(indexes, folders, Ingestor(indexes, embedder, LOADERS, limits), catalogue, chosen)
+    catalogue = Catalogue(embedding, settings.models.default_embedding, list(VECTOR_STORES), SPLITTERS, list(LOADERS))
+    return KnowledgeService(indexes, folders, ingestor, catalogue, settings.knowledge)
 
 
 def _speaker(settings: Settings, model: ChatModel) -> Speaker:

@@ -15,7 +15,10 @@ ChatchatError               internal                    INTERNAL
 ├── UnsupportedFile         file.unsupported            UNSUPPORTED
 ├── UnreadableFile          file.unreadable             INVALID
 │   ├── EmptyFile           file.empty                  INVALID
-│   └── EncryptedFile       file.encrypted              INVALID
+│   ├── EncryptedFile       file.encrypted              INVALID
+│   ├── ReadingStalled      file.stalled                INVALID
+│   ├── ReadingTooDemanding file.too_demanding          INVALID
+│   └── ReadingCrashed      file.crashed_reader         INVALID
 ├── FileTooLarge            file.too_large              TOO_LARGE
 ├── ConversationNotFound    conversation.not_found      NOT_FOUND
 ├── PromptNotFound          prompt.not_found            NOT_FOUND
@@ -184,6 +187,30 @@ class EmptyFile(UnreadableFile):
 class EncryptedFile(UnreadableFile):
     code = "file.encrypted"
     sentence = "The file {file!r} is protected by a password. Remove the protection and upload it again."
+
+
+class ReadingStalled(UnreadableFile):
+    code = "file.stalled"
+    sentence = (
+        "Reading the file {file!r} was given up: it made no progress for {seconds} seconds. It may be damaged: open it "
+        "in its own program, save it anew and upload it again."
+    )
+
+
+class ReadingTooDemanding(UnreadableFile):
+    code = "file.too_demanding"
+    sentence = (
+        "Reading the file {file!r} was given up: it needs more than {limit_mb} MB of memory. Split it, or raise "
+        "knowledge.parsing.memory_bytes."
+    )
+
+
+class ReadingCrashed(UnreadableFile):
+    code = "file.crashed_reader"
+    sentence = (
+        "Reading the file {file!r} ended the process that read it ({reason}). It may be damaged: open it in its own "
+        "program, save it anew and upload it again."
+    )
 
 
 class FileTooLarge(ChatchatError):

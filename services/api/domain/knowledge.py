@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -87,12 +87,26 @@ class KnowledgeFile:
     splitter: str = ""
 
 
+def _unheard(_done: int, _total: int | None) -> None:
+    """Progress nobody asked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """What a loader is given: the name a person knows and the path to read."""
+    """What a loader is given.
+
+    Attributes:
+        name: as a person knows it.
+        path: where to read it.
+        cache: a folder for what is dear to compute, by the hash of its content (text read from pictures); None: keep
+            nothing.
+        report: called while reading with the units done (pages, rows, slides) and how many there are, None if unknown.
+    """
 
     name: FileName
     path: Path
+    cache: Path | None = None
+    report: Callable[[int, int | None], None] = _unheard
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +151,30 @@ class Passage:
 
     text: str
     place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class SplitterChoice:
+    """Which splitter cuts a document, by its name on the shelf, and with what options."""
+
+    name: str
+    options: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A file, read and cut.
+
+    Attributes:
+        passages: in reading order; at least one.
+        warnings: sentences about what was not read.
+        loader, splitter: the classes that made them.
+    """
+
+    passages: tuple[Passage, ...]
+    warnings: tuple[str, ...]
+    loader: str
+    splitter: str
 
 
 @dataclass(frozen=True, slots=True)

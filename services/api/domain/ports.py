@@ -20,9 +20,11 @@ from services.api.domain.knowledge import (
     KnowledgeBaseId,
     KnowledgeFile,
     Match,
+    Parsed,
     Passage,
     Query,
     SourceFile,
+    SplitterChoice,
     Vector,
 )
 from services.api.domain.names import FileName, KnowledgeBaseName
@@ -48,6 +50,18 @@ class Splitter(Protocol):
     """
 
     def split(self, document: Document) -> list[Passage]: ...
+
+
+class Parser(Protocol):
+    """File → passages: loads and splits where a hostile file can harm nothing but itself.
+
+    Raises what a loader raises; EmptyFile when no passage is left; UnreadableFile and its ReadingStalled,
+    ReadingTooDemanding and ReadingCrashed when reading would not end, or not end well. `stop` ends what is under way.
+    """
+
+    async def parse(self, file: SourceFile, splitter: SplitterChoice) -> Parsed: ...
+
+    async def stop(self) -> None: ...
 
 
 class Embedder(Protocol):

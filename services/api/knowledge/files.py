@@ -17,6 +17,7 @@ from services.foundation.paths import atomic_write, join_inside
 
 _BLOCK_BYTES = 1 << 20
 _TRASH = ".trash-"
+_CACHE = ".cache"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,11 @@ class ContentFolders:
     def __init__(self, root: Path, limit_bytes: int) -> None:
         self._root = root
         self._limit_bytes = limit_bytes
+
+    @property
+    def cache(self) -> Path:
+        """Where readers of files keep what is dear to compute; no base can have its name."""
+        return self._root / _CACHE
 
     def path(self, base: KnowledgeBaseName, name: FileName) -> Path:
         """Where a file of a base lies, whether or not it exists."""

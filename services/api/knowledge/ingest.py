@@ -1,4 +1,4 @@
-"""One file at a time: load → split → embed → store. Called by the knowledge service; bounded concurrency."""
+"""One file at a time: parse → embed → store. Called by the knowledge service; bounded concurrency."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from services.api.domain.knowledge import (
     Chunk,
     ChunkId,
-    Document,
     EmbeddedChunk,
     FileFailure,
     FileState,
@@ -20,11 +19,11 @@ from services.api.domain.knowledge import (
     KnowledgeFile,
     Passage,
     SourceFile,
+    SplitterChoice,
     Vector,
 )
-from services.api.domain.ports import Embedder, Loader, Splitter, Storage, TextIndex, VectorStore
-from services.foundation.errors import ChatchatError, EmbedderChanged, EmptyFile, Kind, TookTooLong, UnsupportedFile
-from services.foundation.registry import Registry
+from services.api.domain.ports import Embedder, Parser, Storage, TextIndex, VectorStore
+from services.foundation.errors import ChatchatError, EmbedderChanged, Kind
 
 log = logging.getLogger(__name__)
 _RETRY_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)
@@ -46,26 +45,20 @@ class IngestLimits:
 
     parallel_files: int
     embed_batch: int
-    load_timeout_seconds: float
 
 
 class Ingestor:
     """Makes files searchable. The old chunks of a file stay until the new ones can be found."""
 
-    def __init__(self, indexes: Indexes, embedder: Embedder, loaders: Registry[Loader], limits: IngestLimits) -> None:
+    def __init__(self, indexes: Indexes, embedder: Embedder, parser: Parser, limits: IngestLimits) -> None:
         self._indexes = indexes
         self._embedder = embedder
-        self._loaders = loaders
+        self._parser = parser
         self._limits = limits
         self._running = asyncio.Semaphore(limits.parallel_files)
 
-    def check_type(self, source: SourceFile) -> None:
-        """Raise UnsupportedFile unless a loader stands for the file's extension."""
-        if source.name.extension not in self._loaders:
-            raise UnsupportedFile(file=source.name.value, supported=", ".join(self._loaders))
-
     async def index(
-        self, base: KnowledgeBase, file: KnowledgeFile, source: SourceFile, splitter: Splitter
+        self, base: KnowledgeBase, file: KnowledgeFile, source: SourceFile, splitter: SplitterChoice
     ) -> KnowledgeFile:
         """Index one stored file and return its record as it now stands: INDEXED, or FAILED with the reason.
 
@@ -82,23 +75,18 @@ class Ingestor:
                 return await self._failed(file, ChatchatError(reason=type(failure).__name__))
 
     async def _index(
-        self, base: KnowledgeBase, file: KnowledgeFile, source: SourceFile, splitter: Splitter
+        self, base: KnowledgeBase, file: KnowledgeFile, source: SourceFile, splitter: SplitterChoice
     ) -> KnowledgeFile:
-        self.check_type(source)
-        loader = self._loaders.build(source.name.extension)
-        document = await self._load(loader, source)
-        passages = await asyncio.to_thread(splitter.split, document)
-        if not passages:
-            raise EmptyFile(file=source.name.value, reason="no text was found in it")
-        chunks = make_chunks(file, passages)
+        parsed = await self._parser.parse(source, splitter)
+        chunks = await asyncio.to_thread(make_chunks, file, parsed.passages)
         indexed = dataclasses.replace(
             file,
             state=FileState.INDEXED,
             chunk_count=len(chunks),
             failure=None,
-            warnings=document.warnings,
-            loader=type(loader).__name__,
-            splitter=type(splitter).__name__,
+            warnings=parsed.warnings,
+            loader=parsed.loader,
+            splitter=parsed.splitter,
         )
         try:
             await self._store(base, chunks)
@@ -107,13 +95,6 @@ class Ingestor:
             await self._withdraw(file, chunks)
             raise
         return indexed
-
-    async def _load(self, loader: Loader, source: SourceFile) -> Document:
-        limit = self._limits.load_timeout_seconds
-        try:
-            return await asyncio.wait_for(asyncio.to_thread(loader.load, source), limit)
-        except TimeoutError as slow:
-            raise TookTooLong(service=f"loader of {source.name.value}", timeout_seconds=limit) from slow
 
     async def _store(self, base: KnowledgeBase, chunks: Sequence[Chunk]) -> None:
         size = self._limits.embed_batch

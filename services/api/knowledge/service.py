@@ -20,6 +20,7 @@ from services.api.domain.knowledge import (
     KnowledgeBaseId,
     KnowledgeFile,
     SourceFile,
+    SplitterChoice,
 )
 from services.api.domain.names import FileName, KnowledgeBaseName
 from services.api.domain.ports import Splitter
@@ -35,6 +36,7 @@ from services.foundation.errors import (
     KnowledgeBaseNotFound,
     UnknownModel,
     UnknownVariant,
+    UnsupportedFile,
 )
 from services.foundation.registry import Registry
 from services.foundation.settings.tree import Knowledge
@@ -84,6 +86,7 @@ class Catalogue:
     default_embedding: str
     vector_stores: Sequence[str]
     splitters: Registry[Splitter]
+    extensions: Sequence[str]
 
 
 class KnowledgeService:
@@ -206,7 +209,7 @@ class KnowledgeService:
             KnowledgeBaseNotFound, UnsupportedFile, FileExists, FileTooLarge, EmptyFile: nothing was kept.
         """
         base = await self.get(name)
-        self._ingestor.check_type(SourceFile(upload.name, Path(upload.name.value)))
+        self._check_type(upload.name)
         async with self._lock(base, upload.name):
             async with self._indexes.storage.begin() as work:
                 known = await work.files.find(base.id, upload.name)
@@ -233,7 +236,7 @@ class KnowledgeService:
             stored = await asyncio.to_thread(self._folders.describe, base.name, file)
             if stored is None:
                 raise FileNotInBase(knowledge_base=base.name.value, file=file.value)
-            self._ingestor.check_type(SourceFile(file, Path(file.value)))
+            self._check_type(file)
             record = await self._save_record(base, file, stored, known)
             return await self._index(base, record, splitting)
 
@@ -302,18 +305,24 @@ class KnowledgeService:
         pending = dataclasses.replace(record, state=FileState.PENDING, failure=None)
         async with self._indexes.storage.begin() as work:
             await work.files.save(pending)
-        source = SourceFile(record.name, self._folders.path(base.name, record.name))
+        source = SourceFile(record.name, self._folders.path(base.name, record.name), cache=self._folders.cache)
         return await self._ingestor.index(base, pending, source, self._splitter(splitting))
 
-    def _splitter(self, splitting: Splitting) -> Splitter:
+    def _check_type(self, name: FileName) -> None:
+        if name.extension not in self._catalogue.extensions:
+            raise UnsupportedFile(file=name.value, supported=", ".join(self._catalogue.extensions))
+
+    def _splitter(self, splitting: Splitting) -> SplitterChoice:
         chunk_chars = splitting.chunk_chars or self._settings.chunk_chars
         overlap = self._settings.overlap_chars if splitting.overlap_chars is None else splitting.overlap_chars
         sizes = {"chunk_chars": chunk_chars, "overlap_chars": min(overlap, chunk_chars // 2)}
         chosen = self._settings.splitter
+        options = {**chosen.options, **sizes}
         try:
-            return self._catalogue.splitters.build(chosen.name, **{**chosen.options, **sizes})
+            self._catalogue.splitters.build(chosen.name, **options)
         except TypeError as failure:
             raise InvalidSetting(setting="knowledge.splitter.options", reason=str(failure)) from failure
+        return SplitterChoice(chosen.name, options)
 
     async def _record(self, base: KnowledgeBase, file: FileName) -> KnowledgeFile:
         async with self._indexes.storage.begin() as work:

@@ -138,6 +138,16 @@ class Retrieval(Node):
     min_similarity: float = Field(default=0.0, ge=0, le=1, description="Hits below this are dropped.")
 
 
+class Parsing(Node):
+    """Limits on the processes that read files."""
+
+    stall_seconds: float = Field(default=45.0, gt=0, description="Longest time without progress on one file.")
+    limit_seconds: float = Field(default=21_600.0, gt=0, description="Longest time one file may take in all.")
+    memory_bytes: int = Field(default=1_000_000_000, ge=100_000_000, description="Most memory a file may take.")
+    files_per_process: int = Field(default=100, ge=1, description="Files a process reads before a fresh one follows.")
+    idle_seconds: float = Field(default=30.0, gt=0, description="How long a process without work is kept.")
+
+
 class Knowledge(Node):
     """Ingestion, storage and retrieval."""
 
@@ -155,7 +165,7 @@ class Knowledge(Node):
     file_limit_bytes: int = Field(default=200_000_000, ge=1, description="Largest upload.")
     parallel_files: int = Field(default=2, ge=1, le=64, description="Files ingested at a time.")
     embed_batch: int = Field(default=32, ge=1, le=1024, description="Chunks embedded per request.")
-    load_timeout_seconds: float = Field(default=300.0, gt=0, description="Longest time a loader may take on one file.")
+    parsing: Parsing = Field(default=Parsing(), description="Limits on the processes that read files.")
     retrieval: Retrieval = Field(default=Retrieval(), description="Retrieval.")
 
 

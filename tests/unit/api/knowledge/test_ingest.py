@@ -124,13 +124,6 @@ async def test_an_embedder_of_other_dimensions_is_named(tmp_path: Path):
     assert set(await bench.found("年假 病假 婚假")) == OLD_LINES
 
 
-async def test_a_loader_that_takes_too_long_is_given_up(bench: Workbench):
-    failed = await bench.add("x", FileName("b.slow"))
-    assert failed.failure is not None
-    assert failed.failure.code == "upstream.timeout"
-    assert failed.failure.facts["timeout_seconds"] == 0.1
-
-
 async def test_a_crash_before_the_switch_leaves_the_old_version_and_is_taken_up_again(bench: Workbench):
     await bench.add(OLD)
     bench.storage.failure = Crash()

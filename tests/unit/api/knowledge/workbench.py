@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from services.foundation.errors import UnreadableFile
 from services.foundation.registry import Registry
 from services.foundation.settings.tree import Choice, Knowledge, Retrieval
 from tests.fakes.embedder import FakeEmbedder
+from tests.fakes.parser import InlineParser
 from tests.fakes.storage import MemoryChunks, MemoryStorage, MemoryUnitOfWork
 from tests.fakes.text_index import MemoryTextIndex
 from tests.fakes.vector_store import MemoryStore
@@ -31,9 +31,7 @@ BASE = KnowledgeBaseName("政策")
 FILE = FileName("年假.txt")
 LIMIT_BYTES = 1000
 _PACKAGE = "tests.unit.api.knowledge"
-LOADERS: Registry[Loader] = Registry(
-    "loader", _PACKAGE, {".txt": "workbench:LineLoader", ".slow": "workbench:SlowLoader"}
-)
+LOADERS: Registry[Loader] = Registry("loader", _PACKAGE, {".txt": "workbench:LineLoader"})
 SPLITTERS: Registry[Splitter] = Registry("splitter", _PACKAGE, {"lines": "workbench:LineSplitter"})
 
 
@@ -49,16 +47,6 @@ class LineLoader:
         if lines[0] == "!crash":
             raise ZeroDivisionError
         return Document(tuple(Section(line) for line in lines if line.strip()), warnings=("page 2 holds no text",))
-
-
-class SlowLoader:
-    """Takes longer than the workbench lets it."""
-
-    extensions: ClassVar[frozenset[str]] = frozenset({".slow"})
-
-    def load(self, file: SourceFile) -> Document:
-        time.sleep(0.2)
-        return Document((Section(file.name.value),))
 
 
 class LineSplitter:
@@ -167,9 +155,11 @@ def workbench(
     speaks = embedder or ScriptedEmbedder()
     indexes = Indexes(kept, MemoryStore(), MemoryTextIndex())
     folders = ContentFolders(root, LIMIT_BYTES)
-    limits = IngestLimits(parallel_files=2, embed_batch=2, load_timeout_seconds=0.1)
-    catalogue = Catalogue(["embed-a", "embed-b"], "embed-a", ["memory", "other"], SPLITTERS)
+    limits = IngestLimits(parallel_files=2, embed_batch=2)
+    catalogue = Catalogue(["embed-a", "embed-b"], "embed-a", ["memory", "other"], SPLITTERS, list(LOADERS))
     settings = Knowledge(splitter=Choice(name="lines"), vector_store=Choice(name="memory"))
-    service = KnowledgeService(indexes, folders, Ingestor(indexes, speaks, LOADERS, limits), catalogue, settings)
+    service = KnowledgeService(
+        indexes, folders, Ingestor(indexes, speaks, InlineParser(LOADERS, SPLITTERS), limits), catalogue, settings
+    )
     retriever = HybridRetriever(indexes, speaks, Retrieval(candidates=50))
     return Workbench(root, indexes, kept, speaks, folders, service, retriever, Maintenance(service, folders))

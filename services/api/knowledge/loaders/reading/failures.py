@@ -23,7 +23,7 @@ def reading(file: SourceFile) -> Iterator[None]:
         with python_warnings.catch_warnings():
             python_warnings.simplefilter("ignore")
             yield
-    except ChatchatError:
+    except (ChatchatError, MemoryError):  # the second is told by who set the limit
         raise
     except FileNotFoundError as gone:
         raise UnreadableFile(file=file.name.value, reason="it is no longer there") from gone

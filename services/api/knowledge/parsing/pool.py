@@ -1,0 +1,226 @@
+"""ParserPool: files are read and cut by child processes that are watched, ended at their limits and replaced."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from services.api.domain.knowledge import Parsed, Passage, SourceFile, SplitterChoice
+from services.api.knowledge.parsing.messages import Message, Task, failure_of, from_line, parsed_of, passages_of
+from services.foundation.errors import ChatchatError, ReadingCrashed, ReadingStalled, ReadingTooDemanding
+
+log = logging.getLogger(__name__)
+ROOT = Path(__file__).resolve().parents[4]
+_CHILD = "services.api.knowledge.parsing.child"
+_WATCH_SECONDS = 0.05
+_LONGEST_LINE_BYTES = 64_000_000
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True, slots=True)
+class ParsingLimits:
+    """What one file may take.
+
+    Attributes:
+        stall_seconds: longest time without progress.
+        limit_seconds: longest time in all.
+        memory_bytes: resident memory of the process that reads it.
+        files_per_process: files a process reads before a fresh one takes its place.
+        idle_seconds: how long a process without work is kept.
+    """
+
+    stall_seconds: float
+    limit_seconds: float
+    memory_bytes: int
+    files_per_process: int = 100
+    idle_seconds: float = 30.0
+
+
+class ParserPool:
+    """The `Parser` of the product. As many files at a time as callers ask for; they bound that themselves."""
+
+    def __init__(self, limits: ParsingLimits) -> None:
+        self._limits = limits
+        self._idle: list[_Child] = []
+        self._busy: set[_Child] = set()
+
+    async def parse(self, file: SourceFile, splitter: SplitterChoice) -> Parsed:
+        """As `Parser.parse`; when the caller is cancelled, so is the reading."""
+        task, kept = Task.of(file, splitter), self._kept()
+        if kept is not None:
+            try:
+                return await self._parse_with(kept, task, file)
+            except ReadingCrashed:
+                if kept.has_spoken:
+                    raise
+                log.info("an idle process had died; %r is read by a fresh one", file.name.value)
+        return await self._parse_with(await _started(self._limits), task, file)
+
+    async def _parse_with(self, child: _Child, task: Task, file: SourceFile) -> Parsed:
+        self._busy.add(child)
+        try:
+            return await child.parse(task, file.report)
+        finally:
+            self._busy.discard(child)
+            self._put_back(child)
+
+    async def stop(self) -> None:
+        children = [*self._idle, *self._busy]
+        self._idle.clear()
+        for child in children:
+            child.kill()
+        await asyncio.gather(*(child.ended() for child in children))
+
+    def _kept(self) -> _Child | None:
+        while self._idle:
+            child = self._idle.pop()
+            child.retire_later(None)
+            if child.is_usable:
+                return child
+        return None
+
+    def _put_back(self, child: _Child) -> None:
+        if not child.is_usable:
+            child.kill()
+            return
+        self._idle.append(child)
+        child.retire_later(lambda: self._retire(child))
+
+    def _retire(self, child: _Child) -> None:
+        if child in self._idle:
+            self._idle.remove(child)
+            child.kill()
+
+
+class _Child:
+    """One process, one file at a time. `has_spoken`: it has said something of the file it was given last."""
+
+    def __init__(self, process: Process, limits: ParsingLimits) -> None:
+        self.has_spoken = False
+        self._process = process
+        self._limits = limits
+        self._files = 0
+        self._is_broken = False
+        self._heard_at = self._began_at = 0.0
+        self._verdict: ChatchatError | None = None
+        self._retiring: asyncio.TimerHandle | None = None
+        self._stdin = cast("asyncio.StreamWriter", process.stdin)  # both are pipes: see `_started`
+        self._stdout = cast("asyncio.StreamReader", process.stdout)
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it may be given another file."""
+        alive = self._process.returncode is None and not self._is_broken
+        return alive and self._files < self._limits.files_per_process
+
+    async def parse(self, task: Task, report: Callable[[int, int | None], None]) -> Parsed:
+        """Have it read one file; it is broken unless that ends in an answer."""
+        self._files += 1
+        self._is_broken = True
+        self.has_spoken = False
+        self._verdict = None
+        self._began_at = self._heard_at = asyncio.get_running_loop().time()
+        watching = asyncio.create_task(self._watch(task.name))
+        try:
+            with contextlib.suppress(ConnectionError):  # a process that died is met by what it does not answer
+                self._stdin.write(task.to_line())
+                await self._stdin.drain()
+            outcome = await self._outcome(task.name, report)
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+        self._is_broken = False
+        if isinstance(outcome, ChatchatError):
+            raise outcome
+        return outcome
+
+    async def _outcome(self, name: str, report: Callable[[int, int | None], None]) -> Parsed | ChatchatError:
+        """What it answers: the file, or the failure it met and survived. Raises the one that ended it."""
+        passages: list[Passage] = []
+        while True:
+            message = await self._heard(name)
+            if "progress" in message:
+                report(*message["progress"])
+            elif "passages" in message:
+                passages += passages_of(message["passages"])
+            elif "failure" in message:
+                return failure_of(message["failure"])
+            else:
+                return parsed_of(passages, message["end"])
+
+    async def _heard(self, name: str) -> Message:
+        line = await self._stdout.readline()
+        if not line.endswith(b"\n"):
+            raise self._verdict or ReadingCrashed(file=name, reason=await self._death())
+        self.has_spoken = True
+        self._heard_at = asyncio.get_running_loop().time()
+        return from_line(line)
+
+    async def _death(self) -> str:
+        code = await self._process.wait()
+        if code >= 0:
+            return f"exit code {code}"
+        return signal.Signals(-code).name
+
+    async def _watch(self, name: str) -> None:
+        """Until cancelled: end the process at the first limit it passes."""
+        loop, limits = asyncio.get_running_loop(), self._limits
+        while self._verdict is None:
+            await asyncio.sleep(_WATCH_SECONDS)
+            now = loop.time()
+            if resident_bytes(self._process.pid) > limits.memory_bytes:
+                self._verdict = ReadingTooDemanding(file=name, limit_mb=limits.memory_bytes // 1_000_000)
+            elif now - self._heard_at > limits.stall_seconds:
+                self._verdict = ReadingStalled(file=name, seconds=round(limits.stall_seconds))
+            elif now - self._began_at > limits.limit_seconds:
+                self._verdict = ReadingStalled(file=name, seconds=round(limits.limit_seconds))
+        log.warning("reading %r is ended: %s", name, self._verdict)
+        self.kill()
+
+    def retire_later(self, retire: Callable[[], None] | None) -> None:
+        """End an idle process in a while; None: not after all."""
+        if self._retiring is not None:
+            self._retiring.cancel()
+        loop = asyncio.get_running_loop()
+        self._retiring = None if retire is None else loop.call_later(self._limits.idle_seconds, retire)
+
+    def kill(self) -> None:
+        """End it now."""
+        self._is_broken = True
+        if self._retiring is not None:
+            self._retiring.cancel()
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+
+    async def ended(self) -> None:
+        """Wait until it is gone."""
+        await self._process.wait()
+
+
+async def _started(limits: ParsingLimits) -> _Child:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", _CHILD, str(limits.memory_bytes)),
+        stdin=PIPE,
+        stdout=PIPE,
+        cwd=ROOT,
+        limit=_LONGEST_LINE_BYTES,
+    )
+    return _Child(process, limits)
+
+
+def resident_bytes(pid: int) -> int:
+    """Resident memory of a process; 0 where the system does not tell (it has ended, or this is no Linux)."""
+    try:
+        pages = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]
+    except (OSError, IndexError):
+        return 0
+    return int(pages) * _PAGE_BYTES
