@@ -25,7 +25,8 @@ from services.foundation.settings.tree import Settings
 
 _MULTIPART_SLACK_BYTES = 10_000_000
 # Paths that 0.2.10 does not know answer with the true status; its own answer 200 with the code in the envelope.
-_NEW_PATHS = ("/conversations", "/models", "/knowledge_base/details", "/knowledge_base/files")
+_OURS = ("details", "files", "preview_docs", "cancel_docs")
+_NEW_PATHS = ("/conversations", "/models", *(f"/knowledge_base/{name}" for name in _OURS))
 
 
 def create_app(settings: Settings, replace: Replacements | None = None) -> FastAPI:

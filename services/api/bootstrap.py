@@ -28,9 +28,10 @@ from services.api.knowledge.files import ContentFolders
 from services.api.knowledge.ingest import Indexes, IngestLimits, Ingestor
 from services.api.knowledge.loaders import LOADERS
 from services.api.knowledge.maintenance import Maintenance
+from services.api.knowledge.orders import Catalogue
 from services.api.knowledge.parsing.pool import ParserPool, ParsingLimits
 from services.api.knowledge.retrieval import HybridRetriever
-from services.api.knowledge.service import Catalogue, KnowledgeService
+from services.api.knowledge.service import KnowledgeService
 from services.api.knowledge.splitters import SPLITTERS
 from services.api.knowledge.text_index import TEXT_INDEXES
 from services.api.knowledge.vector_stores import VECTOR_STORES
@@ -111,6 +112,7 @@ class Parts:
         if self._resuming is not None:
             self._resuming.cancel()
             await asyncio.gather(self._resuming, return_exceptions=True)
+        await self.knowledge.stop()
         await self.parser.stop()
         await self.recorder.settle()
         await self.client.close()

@@ -19,6 +19,7 @@ ChatchatError               internal                    INTERNAL
 │   ├── ReadingStalled      file.stalled                INVALID
 │   ├── ReadingTooDemanding file.too_demanding          INVALID
 │   └── ReadingCrashed      file.crashed_reader         INVALID
+├── IngestAbandoned         file.abandoned              INVALID
 ├── FileTooLarge            file.too_large              TOO_LARGE
 ├── ConversationNotFound    conversation.not_found      NOT_FOUND
 ├── PromptNotFound          prompt.not_found            NOT_FOUND
@@ -210,6 +211,15 @@ class ReadingCrashed(UnreadableFile):
     sentence = (
         "Reading the file {file!r} ended the process that read it ({reason}). It may be damaged: open it in its own "
         "program, save it anew and upload it again."
+    )
+
+
+class IngestAbandoned(ChatchatError):
+    code = "file.abandoned"
+    kind = Kind.INVALID
+    sentence = (
+        "Indexing the file {file!r} was given up: the service ended {attempts} times while it was at it. See its log, "
+        "and index the file again."
     )
 
 

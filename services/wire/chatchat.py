@@ -93,7 +93,8 @@ class SearchRequest(Body):
     knowledge_base_name: str = Field(description="知识库名称", examples=["samples"])
     top_k: int = Field(default=3, ge=1, le=100, description="匹配向量数")
     score_threshold: float = Field(default=1.0, ge=0, le=2, description="知识库匹配相关度阈值")
-    file_name: str = Field(default="", description="文件名称")
+    file_name: str = Field(default="", description="文件名称，支持 sql 通配符", examples=["报告%.pdf"])
+    metadata: dict[str, JsonValue] = Field(default={}, description="根据 metadata 进行过滤，仅支持一级键")
 
 
 class FoundDocument(BaseModel):
@@ -104,6 +105,13 @@ class FoundDocument(BaseModel):
     type: Literal["Document"] = "Document"
     id: str | None = None
     score: float = 3.0
+
+
+class CancelDocs(Body):
+    """Ours: body of POST /knowledge_base/cancel_docs: give up indexing these files."""
+
+    knowledge_base_name: str
+    file_names: list[str] = Field(min_length=1)
 
 
 class UpdateDocs(Body):
@@ -158,7 +166,10 @@ class KnowledgeBaseDetails(BaseModel):
 
 
 class FileDetails(BaseModel):
-    """Ours: one element of GET /knowledge_base/files. `state` is stored, pending, indexed or failed."""
+    """Ours: one element of GET /knowledge_base/files. `state` is stored, pending, indexed, failed or cancelled.
+
+    `stage` of a pending file: waiting, reading or indexing. `progress_*`: pages, rows or slides read; chunks indexed.
+    """
 
     name: str
     size_bytes: int
@@ -169,6 +180,18 @@ class FileDetails(BaseModel):
     failure: str | None = None
     failure_code: str | None = None
     warnings: list[str] = []
+    stage: str | None = None
+    progress_done: int | None = None
+    progress_total: int | None = None
+
+
+class Preview(BaseModel):
+    """Ours: answer of POST /knowledge_base/preview_docs: what a file would be cut into."""
+
+    chunks: list[FoundDocument]
+    warnings: list[str]
+    loader: str
+    splitter: str
 
 
 class ConversationBody(BaseModel):

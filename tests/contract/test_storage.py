@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from services.api.storage.database import SqlStorage
+from tests.contract.job_storage import JobStorageContract
 from tests.contract.storage import StorageContract
 from tests.fakes.storage import MemoryStorage
 
 
-class TestSqlite(StorageContract):
+class TestSqlite(StorageContract, JobStorageContract):
     @pytest.fixture
     async def storage(self, tmp_path):
         opened = SqlStorage(f"sqlite+aiosqlite:///{tmp_path / 'info.db'}")
@@ -18,7 +19,7 @@ class TestSqlite(StorageContract):
         await opened.stop()
 
 
-class TestMemory(StorageContract):
+class TestMemory(StorageContract, JobStorageContract):
     @pytest.fixture
     async def storage(self):
         return MemoryStorage()

@@ -11,13 +11,15 @@ from services.foundation.registry import Registry
 
 
 class InlineParser:
-    """No limits, no processes; the rest of the `Parser` contract."""
+    """No limits, no processes; the rest of the `Parser` contract. `read`: the names of the files it was given."""
 
     def __init__(self, loaders: Registry[Loader], splitters: Registry[Splitter]) -> None:
         self._loaders = loaders
         self._splitters = splitters
+        self.read: list[str] = []
 
     async def parse(self, file: SourceFile, splitter: SplitterChoice) -> Parsed:
+        self.read.append(file.name.value)
         return await asyncio.to_thread(self._parse, file, splitter)
 
     async def stop(self) -> None:

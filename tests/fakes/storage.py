@@ -10,9 +10,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from services.api.domain.conversation import Conversation, ConversationId, Turn
+from services.api.domain.ingestion import IngestJob
 from services.api.domain.knowledge import Chunk, ChunkId, FileId, KnowledgeBase, KnowledgeBaseId, KnowledgeFile
 from services.api.domain.names import FileName, KnowledgeBaseName
-from services.api.domain.ports import Chunks, Conversations, KnowledgeBases, KnowledgeFiles
+from services.api.domain.ports import Chunks, Conversations, IngestJobs, KnowledgeBases, KnowledgeFiles
 from services.foundation.errors import (
     ConversationNotFound,
     FileExists,
@@ -28,6 +29,8 @@ class _Tables:
     bases: dict[str, KnowledgeBase] = field(default_factory=dict)
     files: dict[str, KnowledgeFile] = field(default_factory=dict)
     chunks: dict[str, Chunk] = field(default_factory=dict)
+    jobs: dict[str, IngestJob] = field(default_factory=dict)
+    staged: dict[str, tuple[Chunk, bool]] = field(default_factory=dict)
     conversations: dict[str, Conversation] = field(default_factory=dict)
     turns: dict[str, Turn] = field(default_factory=dict)
 
@@ -35,6 +38,8 @@ class _Tables:
         """Drop what belongs to nothing any more."""
         self.files = {id_: file for id_, file in self.files.items() if file.knowledge_base_id in self.bases}
         self.chunks = {id_: chunk for id_, chunk in self.chunks.items() if chunk.file_id in self.files}
+        self.jobs = {id_: job for id_, job in self.jobs.items() if id_ in self.files}
+        self.staged = {id_: kept for id_, kept in self.staged.items() if kept[0].file_id in self.files}
         self.turns = {
             id_: turn
             for id_, turn in self.turns.items()
@@ -162,6 +167,70 @@ class MemoryChunks(_Repository):
         return sorted(found, key=lambda chunk: chunk.position)
 
 
+class MemoryIngestJobs(_Repository):
+    async def find(self, file: FileId) -> IngestJob | None:
+        return self._tables.jobs.get(file)
+
+    async def save(self, job: IngestJob) -> None:
+        def change(tables: _Tables) -> None:
+            if job.file_id not in tables.files:
+                raise FileNotInBase(knowledge_base="", file=job.file_id)
+            tables.jobs[job.file_id] = job
+
+        self._transaction.change(change)
+
+    async def stage(self, file: FileId, chunks: Sequence[Chunk]) -> None:
+        def change(tables: _Tables) -> None:
+            if chunks and file not in tables.files:
+                raise FileNotInBase(knowledge_base="", file=file)
+            for chunk in chunks:
+                if chunk.id in tables.staged:
+                    raise StoreFailed(store="metadata database", reason="two chunks have one id")
+                tables.staged[chunk.id] = (chunk, False)
+
+        self._transaction.change(change)
+
+    async def next_batch(self, file: KnowledgeFile, *, limit: int) -> list[Chunk]:
+        waiting = [chunk for chunk, is_indexed in self._of(file.id) if not is_indexed]
+        return [dataclasses.replace(chunk, file_name=file.name) for chunk in waiting[:limit]]
+
+    async def mark(self, ids: Sequence[ChunkId]) -> None:
+        def change(tables: _Tables) -> None:
+            tables.staged |= {id_: (tables.staged[id_][0], True) for id_ in ids if id_ in tables.staged}
+
+        self._transaction.change(change)
+
+    async def staged_ids(self, file: FileId) -> list[ChunkId]:
+        return [chunk.id for chunk, _ in self._of(file)]
+
+    async def publish(self, file: FileId) -> None:
+        def change(tables: _Tables) -> None:
+            staged = [chunk for chunk, _ in tables.staged.values() if chunk.file_id == file]
+            tables.chunks = {id_: chunk for id_, chunk in tables.chunks.items() if chunk.file_id != file}
+            tables.chunks |= {chunk.id: chunk for chunk in staged}
+            _forget(tables, file)
+
+        self._transaction.change(change)
+
+    async def unstage(self, file: FileId) -> None:
+        def change(tables: _Tables) -> None:
+            tables.staged = {id_: kept for id_, kept in tables.staged.items() if kept[0].file_id != file}
+
+        self._transaction.change(change)
+
+    async def remove(self, file: FileId) -> None:
+        self._transaction.change(lambda tables: _forget(tables, file))
+
+    def _of(self, file: FileId) -> list[tuple[Chunk, bool]]:
+        found = [kept for kept in self._tables.staged.values() if kept[0].file_id == file]
+        return sorted(found, key=lambda kept: kept[0].position)
+
+
+def _forget(tables: _Tables, file: FileId) -> None:
+    tables.jobs.pop(file, None)
+    tables.staged = {id_: kept for id_, kept in tables.staged.items() if kept[0].file_id != file}
+
+
 class MemoryConversations(_Repository):
     async def open(self, conversation: Conversation) -> None:
         def change(tables: _Tables) -> None:
@@ -210,6 +279,7 @@ class MemoryUnitOfWork:
         self.knowledge_bases: KnowledgeBases = MemoryKnowledgeBases(transaction)
         self.files: KnowledgeFiles = MemoryKnowledgeFiles(transaction)
         self.chunks: Chunks = MemoryChunks(transaction)
+        self.jobs: IngestJobs = MemoryIngestJobs(transaction)
         self.conversations: Conversations = MemoryConversations(transaction)
 
 

@@ -42,13 +42,15 @@ class KnowledgeBase:
 class FileState(enum.StrEnum):
     """Where a file stands. Readers of an older version keep finding it until the new one is INDEXED.
 
-    STORED: kept, and not asked to be indexed. PENDING: to be indexed; taken up again after a crash.
+    STORED: kept, and not asked to be indexed. PENDING: to be indexed; taken up again after a crash. CANCELLED: was to
+    be indexed, until somebody said no.
     """
 
     STORED = "stored"
     PENDING = "pending"
     INDEXED = "indexed"
     FAILED = "failed"
+    CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import ClassVar, Protocol
 
 from services.api.domain.answering import ChatEvent, Finished, ModelRequest, Question, Token
 from services.api.domain.conversation import Conversation, ConversationId, Turn
+from services.api.domain.ingestion import IngestJob
 from services.api.domain.knowledge import (
     Chunk,
     ChunkId,
@@ -192,6 +193,34 @@ class Chunks(Protocol):
     async def of_file(self, file: FileId) -> list[Chunk]: ...
 
 
+class IngestJobs(Protocol):
+    """Jobs and the chunks they stage: kept beside the live ones, and unseen by readers until they are published.
+
+    A file's job and staged chunks go with the file. `next_batch` gives, by position, chunks that are not marked yet.
+    """
+
+    async def find(self, file: FileId) -> IngestJob | None: ...
+
+    async def save(self, job: IngestJob) -> None: ...
+
+    async def stage(self, file: FileId, chunks: Sequence[Chunk]) -> None: ...
+
+    async def next_batch(self, file: KnowledgeFile, *, limit: int) -> list[Chunk]: ...
+
+    async def mark(self, ids: Sequence[ChunkId]) -> None: ...
+
+    async def staged_ids(self, file: FileId) -> list[ChunkId]: ...
+
+    async def publish(self, file: FileId) -> None:
+        """Make the staged chunks the file's live ones, in place of those before; the job is over."""
+
+    async def unstage(self, file: FileId) -> None:
+        """Forget the staged chunks."""
+
+    async def remove(self, file: FileId) -> None:
+        """Forget the job and its staged chunks."""
+
+
 class Conversations(Protocol):
     """Threads and their turns."""
 
@@ -214,6 +243,7 @@ class UnitOfWork(Protocol):
     knowledge_bases: KnowledgeBases
     files: KnowledgeFiles
     chunks: Chunks
+    jobs: IngestJobs
     conversations: Conversations
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import shutil
-from collections.abc import Iterator
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -51,16 +54,27 @@ class ContentFolders:
             FileTooLarge: nothing was kept.
             EmptyFile: it holds no byte; nothing was kept.
         """
-        digest, size = hashlib.sha256(), 0
         with atomic_write(self.path(base, name)) as target:
-            while block := source.read(_BLOCK_BYTES):
-                size += len(block)
-                if size > self._limit_bytes:
-                    raise FileTooLarge(file=name.value, limit_bytes=self._limit_bytes)
-                digest.update(block)
-                target.write(block)
-            if size == 0:
-                raise EmptyFile(file=name.value, reason="it has zero bytes")
+            return self._copy(name, source, target)
+
+    @asynccontextmanager
+    async def passing(self, name: FileName, source: IO[bytes]) -> AsyncIterator[Path]:
+        """A copy of `source` that is gone when the block ends. Raises as `save`."""
+        with tempfile.NamedTemporaryFile(prefix="chatchat-", suffix=name.extension) as target:
+            await asyncio.to_thread(self._copy, name, source, target)
+            target.flush()
+            yield Path(target.name)
+
+    def _copy(self, name: FileName, source: IO[bytes], target: IO[bytes]) -> StoredFile:
+        digest, size = hashlib.sha256(), 0
+        while block := source.read(_BLOCK_BYTES):
+            size += len(block)
+            if size > self._limit_bytes:
+                raise FileTooLarge(file=name.value, limit_bytes=self._limit_bytes)
+            digest.update(block)
+            target.write(block)
+        if size == 0:
+            raise EmptyFile(file=name.value, reason="it has zero bytes")
         return StoredFile(size, digest.hexdigest())
 
     def describe(self, base: KnowledgeBaseName, name: FileName) -> StoredFile | None:

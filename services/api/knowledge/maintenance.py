@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from services.api.domain.knowledge import FileState, KnowledgeFile
 from services.api.domain.names import FileName, KnowledgeBaseName
 from services.api.knowledge.files import ContentFolders
-from services.api.knowledge.service import KnowledgeService, NewKnowledgeBase
+from services.api.knowledge.orders import NewKnowledgeBase
+from services.api.knowledge.service import KnowledgeService
 from services.foundation.errors import ChatchatError, UnsupportedFile, error_from
 
 log = logging.getLogger(__name__)

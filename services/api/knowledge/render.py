@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from pydantic import JsonValue
 
-from services.api.domain.knowledge import Hit, KnowledgeBase, KnowledgeFile, Place
+from services.api.domain.ingestion import Progress
+from services.api.domain.knowledge import Hit, KnowledgeBase, KnowledgeFile, Parsed, Passage, Place
+from services.api.domain.names import FileName
 from services.foundation.errors import error_from
 from services.foundation.http import sentence
-from services.wire.chatchat import FileDetails, FoundDocument, KnowledgeBaseDetails
+from services.wire.chatchat import FileDetails, FoundDocument, KnowledgeBaseDetails, Preview
 
 
 def distance(similarity: float) -> float:
@@ -20,6 +23,12 @@ def distance(similarity: float) -> float:
 def similarity_floor(score_threshold: float) -> float:
     """The least similarity that a distance ceiling of 0.2.10 lets pass."""
     return min(max(1 - score_threshold / 2, 0.0), 1.0)
+
+
+def like_pattern(wildcards: str) -> re.Pattern[str]:
+    """SQL's wildcards as 0.2.10 took them for file names: % is any text, _ any character; case does not count."""
+    parts = {"%": ".*", "_": "."}
+    return re.compile("".join(parts.get(char) or re.escape(char) for char in wildcards), re.IGNORECASE | re.DOTALL)
 
 
 def place_facts(place: Place) -> dict[str, JsonValue]:
@@ -48,6 +57,22 @@ def found_document(hit: Hit) -> FoundDocument:
     )
 
 
+def listed_document(file: FileName, passage: Passage, chunk_id: str | None = None) -> FoundDocument:
+    """A passage that was listed, not searched for: 0.2.10's score of 3.0."""
+    metadata: dict[str, JsonValue] = {"source": file.value, **place_facts(passage.place)}
+    return FoundDocument(page_content=passage.text, metadata=metadata, id=chunk_id)
+
+
+def preview_body(file: FileName, parsed: Parsed) -> Preview:
+    """What a file would be cut into."""
+    return Preview(
+        chunks=[listed_document(file, passage) for passage in parsed.passages],
+        warnings=list(parsed.warnings),
+        loader=parsed.loader,
+        splitter=parsed.splitter,
+    )
+
+
 def base_details(base: KnowledgeBase, file_count: int) -> KnowledgeBaseDetails:
     """A base in a list."""
     return KnowledgeBaseDetails(
@@ -60,8 +85,8 @@ def base_details(base: KnowledgeBase, file_count: int) -> KnowledgeBaseDetails:
     )
 
 
-def file_details(file: KnowledgeFile, language: str) -> FileDetails:
-    """A file in a list, with the sentence that says why it failed."""
+def file_details(file: KnowledgeFile, language: str, progress: Progress | None = None) -> FileDetails:
+    """A file in a list, with the sentence that says why it failed, or how far it has been read."""
     return FileDetails(
         name=file.name.value,
         size_bytes=file.size_bytes,
@@ -72,6 +97,9 @@ def file_details(file: KnowledgeFile, language: str) -> FileDetails:
         failure=failure_sentence(file, language),
         failure_code=file.failure.code if file.failure else None,
         warnings=list(file.warnings),
+        stage=progress.stage.value if progress else None,
+        progress_done=progress.done if progress else None,
+        progress_total=progress.total if progress else None,
     )
 
 

@@ -18,11 +18,29 @@ from services.api.domain import knowledge
 from services.api.domain.knowledge import FileState, KnowledgeFile
 from services.api.domain.names import FileName, KnowledgeBaseName
 from services.api.domain.ports import Retriever
-from services.api.knowledge.render import base_details, failure_sentence, file_details, found_document, similarity_floor
-from services.api.knowledge.service import KnowledgeService, NewKnowledgeBase, Splitting, Upload
+from services.api.knowledge.orders import NewKnowledgeBase, Splitting, Upload
+from services.api.knowledge.render import (
+    base_details,
+    failure_sentence,
+    file_details,
+    found_document,
+    like_pattern,
+    listed_document,
+    preview_body,
+    similarity_floor,
+)
+from services.api.knowledge.service import KnowledgeService
 from services.foundation.errors import ChatchatError, KnowledgeBaseNotFound
 from services.foundation.http import language_of, sentence
-from services.wire.chatchat import CreateKnowledgeBase, DeleteDocs, Envelope, FoundDocument, SearchRequest, UpdateDocs
+from services.wire.chatchat import (
+    CancelDocs,
+    CreateKnowledgeBase,
+    DeleteDocs,
+    Envelope,
+    FoundDocument,
+    SearchRequest,
+    UpdateDocs,
+)
 
 log = logging.getLogger(__name__)
 _INLINE = {"application/pdf", "text/plain", "text/csv", "text/markdown"}
@@ -53,6 +71,7 @@ class UploadForm:
 
     override: bool
     to_vector_store: bool
+    wait: bool
     splitting: Splitting
 
 
@@ -60,11 +79,12 @@ def upload_form(
     *,
     override: Annotated[bool, Form()] = False,
     to_vector_store: Annotated[bool, Form()] = True,
+    wait: Annotated[bool, Form(description="answer when the files are searchable, not when they are stored")] = True,
     chunk_size: Annotated[int | None, Form(ge=20, le=4000)] = None,
     chunk_overlap: Annotated[int | None, Form(ge=0)] = None,
 ) -> UploadForm:
     """Collect the form fields of an upload."""
-    return UploadForm(override, to_vector_store, Splitting(chunk_size, chunk_overlap))
+    return UploadForm(override, to_vector_store, wait, Splitting(chunk_size, chunk_overlap))
 
 
 def router(service: KnowledgeService, retriever: Retriever, presentation: Presentation) -> APIRouter:
@@ -82,7 +102,9 @@ def router(service: KnowledgeService, retriever: Retriever, presentation: Presen
         ("GET", "/supported_files", files.supported_files),
         ("POST", "/search_docs", search.search_docs),
         ("POST", "/upload_docs", files.upload_docs),
+        ("POST", "/preview_docs", files.preview_docs),
         ("POST", "/update_docs", files.update_docs),
+        ("POST", "/cancel_docs", files.cancel_docs),
         ("POST", "/delete_docs", files.delete_docs),
     ):
         routes.add_api_route(path, endpoint, methods=[method])
@@ -128,17 +150,32 @@ class _Search:
         self._min_similarity = presentation.min_similarity
 
     async def search_docs(self, body: SearchRequest) -> list[FoundDocument]:
-        """Passages for a query, best first. An unknown base gives an empty list, as 0.2.10 did."""
-        if not body.query.strip():
-            return []
+        """Passages for a query, best first; without one, those of the files or metadata named, in order.
+
+        An unknown base gives an empty list, as 0.2.10 did.
+        """
+        name = KnowledgeBaseName.parse(body.knowledge_base_name)
         try:
-            base = await self._service.get(KnowledgeBaseName.parse(body.knowledge_base_name))
+            if not body.query.strip():
+                return await self._listed(name, body)
+            base = await self._service.get(name)
         except KnowledgeBaseNotFound:
             return []
         asked = "score_threshold" in body.model_fields_set
         floor = similarity_floor(body.score_threshold) if asked else self._min_similarity
         hits = await self._retriever.retrieve(knowledge.Query(body.query, base, body.top_k, floor))
         return [found_document(hit) for hit in hits]
+
+    async def _listed(self, name: KnowledgeBaseName, body: SearchRequest) -> list[FoundDocument]:
+        if not body.file_name and not body.metadata:
+            return []
+        pattern = like_pattern(body.file_name or "%")
+        chunks = await self._service.chunks(name, lambda file: pattern.fullmatch(file.value) is not None)
+        found = [
+            listed_document(chunk.file_name, knowledge.Passage(chunk.text, chunk.place), chunk.id) for chunk in chunks
+        ]
+        wanted = body.metadata.items()
+        return [one for one in found if all(one.metadata.get(key) == value for key, value in wanted)]
 
 
 class _Files:
@@ -156,7 +193,8 @@ class _Files:
     async def files(self, knowledge_base_name: str, request: Request) -> Envelope:
         language = language_of(request, self._language)
         found = await self._service.files(KnowledgeBaseName.parse(knowledge_base_name))
-        return Envelope(data=[file_details(file, language).model_dump() for file in found])
+        progress = self._service.progress
+        return Envelope(data=[file_details(file, language, progress.get(file.id)).model_dump() for file in found])
 
     async def supported_files(self) -> Envelope:
         return Envelope(data=list(self._supported))
@@ -168,7 +206,10 @@ class _Files:
         files: Annotated[list[UploadFile], File(min_length=1)],
         form: Annotated[UploadForm, Depends(upload_form)],
     ) -> Envelope:
-        """Store and index files; returns when they are searchable, with a sentence for each file that is not."""
+        """Store and index files; returns when they are searchable, with a sentence for each file that is not.
+
+        With `wait` off it returns when they are stored; GET /knowledge_base/files tells how far they have got.
+        """
         name = KnowledgeBaseName.parse(knowledge_base_name)
         await self._service.get(name)
         work = [(file.filename or "", partial(self._add, name, file, form)) for file in files]
@@ -177,8 +218,16 @@ class _Files:
 
     async def _add(self, name: KnowledgeBaseName, file: UploadFile, form: UploadForm) -> KnowledgeFile:
         parsed = FileName.parse(file.filename)
-        upload = Upload(parsed, file.file, form.override, form.to_vector_store, form.splitting)
+        upload = Upload(parsed, file.file, form.override, form.to_vector_store, form.wait, form.splitting)
         return await self._service.add_file(name, upload)
+
+    async def preview_docs(
+        self, file: Annotated[UploadFile, File()], form: Annotated[UploadForm, Depends(upload_form)]
+    ) -> Envelope:
+        """What a file would be cut into; nothing is kept."""
+        name = FileName.parse(file.filename)
+        parsed = await self._service.preview(Upload(name, file.file, splitting=form.splitting))
+        return Envelope(data=preview_body(name, parsed).model_dump())
 
     async def update_docs(self, body: UpdateDocs, request: Request) -> Envelope:
         """Index files again, from the content that lies in the base's folder."""
@@ -191,6 +240,17 @@ class _Files:
 
     async def _adopt(self, name: KnowledgeBaseName, file: str, splitting: Splitting) -> KnowledgeFile:
         return await self._service.adopt(name, FileName.parse(file), splitting)
+
+    async def cancel_docs(self, body: CancelDocs, request: Request) -> Envelope:
+        """Give up indexing files; what was found of them before is found still."""
+        name = KnowledgeBaseName.parse(body.knowledge_base_name)
+        await self._service.get(name)
+        work = [(file, partial(self._cancel, name, file)) for file in dict.fromkeys(body.file_names)]
+        failed = await _failures(work, language_of(request, self._language))
+        return Envelope(data={"failed_files": failed})
+
+    async def _cancel(self, name: KnowledgeBaseName, file: str) -> None:
+        await self._service.cancel(name, FileName.parse(file))
 
     async def delete_docs(self, body: DeleteDocs, request: Request) -> Envelope:
         name = KnowledgeBaseName.parse(body.knowledge_base_name)

@@ -7,25 +7,27 @@ import dataclasses
 import logging
 import secrets
 import weakref
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO
 
+from services.api.domain.ingestion import Progress
 from services.api.domain.knowledge import (
+    Chunk,
     FileId,
     FileState,
     KnowledgeBase,
     KnowledgeBaseId,
     KnowledgeFile,
+    Parsed,
     SourceFile,
     SplitterChoice,
 )
 from services.api.domain.names import FileName, KnowledgeBaseName
-from services.api.domain.ports import Splitter
 from services.api.knowledge.files import ContentFolders, StoredFile
 from services.api.knowledge.ingest import Indexes, Ingestor
+from services.api.knowledge.orders import Catalogue, NewKnowledgeBase, Splitting, Upload
+from services.api.knowledge.queue import IndexQueue
 from services.foundation.errors import (
     ChatchatError,
     FileExists,
@@ -38,55 +40,9 @@ from services.foundation.errors import (
     UnknownVariant,
     UnsupportedFile,
 )
-from services.foundation.registry import Registry
 from services.foundation.settings.tree import Knowledge
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class NewKnowledgeBase:
-    """What a new base is made from; None takes the configured default."""
-
-    name: KnowledgeBaseName
-    description: str = ""
-    embedding_model: str | None = None
-    vector_store: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Splitting:
-    """How passages are cut; None takes the configured value."""
-
-    chunk_chars: int | None = None
-    overlap_chars: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Upload:
-    """One file that comes in.
-
-    Attributes:
-        replace: take the place of a file of the same name.
-        index: make it searchable before returning.
-    """
-
-    name: FileName
-    source: IO[bytes]
-    replace: bool = False
-    index: bool = True
-    splitting: Splitting = Splitting()
-
-
-@dataclass(frozen=True, slots=True)
-class Catalogue:
-    """What a new base may choose from."""
-
-    embedding_models: Sequence[str]
-    default_embedding: str
-    vector_stores: Sequence[str]
-    splitters: Registry[Splitter]
-    extensions: Sequence[str]
 
 
 class KnowledgeService:
@@ -101,6 +57,8 @@ class KnowledgeService:
         self._catalogue = catalogue
         self._settings = settings
         self._splitter(Splitting())  # a wrong name or option is told at the start, not with the first file
+        self._queue = IndexQueue(indexes.storage, ingestor)
+        self._background: set[asyncio.Task[None]] = set()
         self._locks: weakref.WeakValueDictionary[tuple[str, str], asyncio.Lock] = weakref.WeakValueDictionary()
 
     async def create(self, base: NewKnowledgeBase) -> KnowledgeBase:
@@ -187,6 +145,29 @@ class KnowledgeService:
             base = await work.knowledge_bases.get(name)
             return await work.files.of_base(base.id)
 
+    @property
+    def progress(self) -> Mapping[FileId, Progress]:
+        """How far the files that are being indexed have got."""
+        return self._queue.progress
+
+    async def chunks(self, name: KnowledgeBaseName, matches: Callable[[FileName], bool]) -> list[Chunk]:
+        """The chunks of the files whose names match, by file name and position. Raises KnowledgeBaseNotFound."""
+        async with self._indexes.storage.begin() as work:
+            base = await work.knowledge_bases.get(name)
+            files = [file for file in await work.files.of_base(base.id) if matches(file.name)]
+            return [chunk for file in files for chunk in await work.chunks.of_file(file.id)]
+
+    async def preview(self, upload: Upload) -> Parsed:
+        """What a file would be cut into, without keeping or indexing anything.
+
+        Raises:
+            UnsupportedFile, FileTooLarge, EmptyFile, UnreadableFile.
+        """
+        self._check_type(upload.name)
+        async with self._folders.passing(upload.name, upload.source) as path:
+            source = SourceFile(upload.name, path, cache=self._folders.cache)
+            return await self._ingestor.preview(source, self._splitter(upload.splitting))
+
     async def stored_path(self, name: KnowledgeBaseName, file: FileName) -> Path:
         """Where the source file of a record lies. Raises KnowledgeBaseNotFound, FileNotInBase."""
         base = await self.get(name)
@@ -218,18 +199,48 @@ class KnowledgeService:
             try:
                 stored = await asyncio.to_thread(self._folders.save, base.name, upload.name, upload.source)
                 record = await self._save_record(base, upload.name, stored, known)
-                return await self._index(base, record, upload.splitting) if upload.index else record
+                return await self._take_in(base, record, upload)
             except KnowledgeBaseNotFound:  # deleted meanwhile: its folder must not come back
                 await asyncio.to_thread(self._folders.abandon, base.name, upload.name)
                 raise KnowledgeBaseNotFound(name=base.name.value) from None
 
-    async def adopt(self, name: KnowledgeBaseName, file: FileName, splitting: Splitting = Splitting()) -> KnowledgeFile:
+    async def _take_in(self, base: KnowledgeBase, record: KnowledgeFile, upload: Upload) -> KnowledgeFile:
+        if not upload.index:
+            return record
+        splitter = self._splitter(upload.splitting)
+        if upload.wait:
+            return await self._index(base, record, splitter)
+        pending = await self._queue.announce(record, splitter)
+        task = asyncio.create_task(self._index_later(base, record.name, splitter))
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+        return pending
+
+    async def _index_later(self, base: KnowledgeBase, name: FileName, splitter: SplitterChoice) -> None:
+        """Index a file unless that has been done, or undone, by the time its turn comes."""
+        try:
+            async with self._lock(base, name):
+                record = await self._record(base, name)
+                if record.state is FileState.PENDING:
+                    await self._index(base, record, splitter)
+        except ChatchatError as failure:
+            log.info("%r of %r is not indexed: %s", name.value, base.name.value, failure)
+
+    async def stop(self) -> None:
+        """Leave what goes on in the background; it is taken up at the next start."""
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+
+    async def adopt(self, name: KnowledgeBaseName, file: FileName, splitting: Splitting | None = None) -> KnowledgeFile:
         """Index a file that lies in the base's folder, with or without a record.
 
         Raises:
             KnowledgeBaseNotFound, FileNotInBase, UnsupportedFile.
         """
-        base = await self.get(name)
+        return await self._adopt(await self.get(name), file, self._splitter(splitting or Splitting()))
+
+    async def _adopt(self, base: KnowledgeBase, file: FileName, splitter: SplitterChoice) -> KnowledgeFile:
         async with self._lock(base, file):
             async with self._indexes.storage.begin() as work:
                 known = await work.files.find(base.id, file)
@@ -238,7 +249,20 @@ class KnowledgeService:
                 raise FileNotInBase(knowledge_base=base.name.value, file=file.value)
             self._check_type(file)
             record = await self._save_record(base, file, stored, known)
-            return await self._index(base, record, splitting)
+            return await self._index(base, record, splitter)
+
+    async def cancel(self, name: KnowledgeBaseName, file: FileName) -> KnowledgeFile:
+        """Give up indexing a file; its record when that is done. What was found of it before is found still.
+
+        A file that is not being indexed stays as it is.
+
+        Raises:
+            KnowledgeBaseNotFound, FileNotInBase.
+        """
+        base = await self.get(name)
+        self._queue.give_up((await self._record(base, file)).id)
+        async with self._lock(base, file):
+            return await self._record(base, file)
 
     async def remove_file(self, name: KnowledgeBaseName, file: FileName, *, delete_content: bool) -> None:
         """Remove exactly one file's record, chunks and vectors, and its source file if asked.
@@ -247,10 +271,11 @@ class KnowledgeService:
             KnowledgeBaseNotFound, FileNotInBase.
         """
         base = await self.get(name)
+        self._queue.give_up((await self._record(base, file)).id)
         async with self._lock(base, file):
             record = await self._record(base, file)
             async with self._indexes.storage.begin() as work:
-                chunks = await work.chunks.ids_of_file(record.id)
+                chunks = [*await work.chunks.ids_of_file(record.id), *await work.jobs.staged_ids(record.id)]
                 await work.files.remove(record.id)
             await self._indexes.vectors.remove(base.id, chunks)
             await self._indexes.keywords.remove(base.id, chunks)
@@ -270,7 +295,9 @@ class KnowledgeService:
 
     async def _resume_file(self, base: KnowledgeBase, file: KnowledgeFile) -> None:
         try:
-            await self.adopt(base.name, file.name)
+            async with self._indexes.storage.begin() as work:
+                job = await work.jobs.find(file.id)
+            await self._adopt(base, file.name, job.splitter if job else self._splitter(Splitting()))
         except ChatchatError as failure:
             log.warning("cannot take up %r of %r: %s", file.name.value, base.name.value, failure)
 
@@ -301,12 +328,9 @@ class KnowledgeService:
             await work.files.save(record)
         return record
 
-    async def _index(self, base: KnowledgeBase, record: KnowledgeFile, splitting: Splitting) -> KnowledgeFile:
-        pending = dataclasses.replace(record, state=FileState.PENDING, failure=None)
-        async with self._indexes.storage.begin() as work:
-            await work.files.save(pending)
+    async def _index(self, base: KnowledgeBase, record: KnowledgeFile, splitter: SplitterChoice) -> KnowledgeFile:
         source = SourceFile(record.name, self._folders.path(base.name, record.name), cache=self._folders.cache)
-        return await self._ingestor.index(base, pending, source, self._splitter(splitting))
+        return await self._queue.index(base, record, source, splitter)
 
     def _check_type(self, name: FileName) -> None:
         if name.extension not in self._catalogue.extensions:

@@ -13,10 +13,11 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from services.api.domain.ports import Chunks, Conversations, KnowledgeBases, KnowledgeFiles
+from services.api.domain.ports import Chunks, Conversations, IngestJobs, KnowledgeBases, KnowledgeFiles
 from services.api.storage import transfer
 from services.api.storage.conversations import SqlConversations
 from services.api.storage.failures import STORE, database_failures
+from services.api.storage.jobs import SqlIngestJobs
 from services.api.storage.knowledge import SqlChunks, SqlKnowledgeBases, SqlKnowledgeFiles
 from services.api.storage.migrate import migrate
 from services.foundation.errors import InvalidSetting, StoreFailed
@@ -30,12 +31,14 @@ class SqlUnitOfWork:
     knowledge_bases: KnowledgeBases
     files: KnowledgeFiles
     chunks: Chunks
+    jobs: IngestJobs
     conversations: Conversations
 
     def __init__(self, session: AsyncSession) -> None:
         self.knowledge_bases = SqlKnowledgeBases(session)
         self.files = SqlKnowledgeFiles(session)
         self.chunks = SqlChunks(session)
+        self.jobs = SqlIngestJobs(session)
         self.conversations = SqlConversations(session)
 
 

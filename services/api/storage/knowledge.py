@@ -116,7 +116,7 @@ class SqlChunks:
         taken = StoreFailed(store=STORE, reason="two chunks have one id")
         absent = FileNotInBase(knowledge_base=file.knowledge_base_id, file=file.name.value)
         for at in range(0, len(chunks), _ROWS_PER_STATEMENT):
-            values = [_chunk_values(chunk) for chunk in chunks[at : at + _ROWS_PER_STATEMENT]]
+            values = [chunk_values(chunk) for chunk in chunks[at : at + _ROWS_PER_STATEMENT]]
             with conflicts(taken=taken, absent=absent):
                 await self._session.execute(insert(ChunkRecord), values)
 
@@ -210,7 +210,8 @@ def _file(row: KnowledgeFileRecord) -> KnowledgeFile:
     )
 
 
-def _chunk_values(chunk: Chunk) -> dict[str, object]:
+def chunk_values(chunk: Chunk) -> dict[str, object]:
+    """The columns of a chunk."""
     return {
         "id": chunk.id,
         "knowledge_base_id": chunk.knowledge_base_id,
@@ -231,11 +232,12 @@ def _chunk(row: ChunkRecord, file_name: str) -> Chunk:
         version=row.version,
         position=row.position,
         text=row.text,
-        place=_place(row.place),
+        place=place_of(row.place),
     )
 
 
-def _place(fields: PlaceFields) -> Place:
+def place_of(fields: PlaceFields) -> Place:
+    """The place in a column."""
     return Place(
         page=fields.get("page"),
         sheet=fields.get("sheet"),

@@ -37,6 +37,13 @@ class PlaceFields(TypedDict, total=False):
     heading: list[str]
 
 
+class SplitterFields(TypedDict):
+    """A SplitterChoice as it is kept."""
+
+    name: str
+    options: dict[str, str | int | float | bool | None]
+
+
 class UtcDateTime(TypeDecorator[datetime]):
     """Aware datetimes in and out, always UTC: SQLite forgets the zone."""
 
@@ -119,6 +126,38 @@ class ChunkRecord(Record):
     position: Mapped[int]
     text: Mapped[str]
     place: Mapped[PlaceFields] = mapped_column(JSON())
+
+
+class IngestJobRecord(Record):
+    """The job of one file that is being indexed."""
+
+    __tablename__ = "ingest_jobs"
+
+    file_id: Mapped[str] = mapped_column(
+        String(32), ForeignKey("knowledge_files.id", ondelete="CASCADE"), primary_key=True
+    )
+    sha256: Mapped[str] = mapped_column(String(64))
+    splitter: Mapped[SplitterFields] = mapped_column(JSON())
+    attempt: Mapped[int]
+    is_staged: Mapped[bool]
+    warnings: Mapped[list[str]]
+    loader: Mapped[str]
+    splitter_class: Mapped[str]
+
+
+class StagedChunkRecord(Record):
+    """One chunk of a version that is being indexed. `is_indexed`: the vector store and the keyword index have it."""
+
+    __tablename__ = "staged_chunks"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    knowledge_base_id: Mapped[str] = mapped_column(String(32))
+    file_id: Mapped[str] = mapped_column(ForeignKey("knowledge_files.id", ondelete="CASCADE"), index=True)
+    version: Mapped[int]
+    position: Mapped[int]
+    text: Mapped[str]
+    place: Mapped[PlaceFields] = mapped_column(JSON())
+    is_indexed: Mapped[bool]
 
 
 class ConversationRecord(Record):

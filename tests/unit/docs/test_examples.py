@@ -21,7 +21,7 @@ from services.api.bootstrap import Replacements, build
 from services.api.chat.prompts import FilePrompts
 from services.api.domain.knowledge import Document, Place, Section, SourceFile
 from services.api.domain.names import FileName, KnowledgeBaseName
-from services.api.knowledge.service import NewKnowledgeBase
+from services.api.knowledge.orders import NewKnowledgeBase
 from services.api.knowledge.vector_stores import VECTOR_STORES
 from services.foundation.errors import ChatchatError, error_from, every_error
 from services.foundation.http import envelope_body, openai_dialect

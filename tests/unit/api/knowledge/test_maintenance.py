@@ -11,7 +11,7 @@ from services.api.domain.knowledge import FileState
 from services.api.domain.names import FileName, KnowledgeBaseName
 from services.api.knowledge.files import ContentFolders, StoredFile
 from services.api.knowledge.maintenance import Maintenance, Step, Task
-from services.api.knowledge.service import Upload
+from services.api.knowledge.orders import Upload
 from services.foundation.errors import KnowledgeBaseNotFound, UnknownModel
 from tests.unit.api.knowledge.workbench import BASE, LIMIT_BYTES, Workbench
 

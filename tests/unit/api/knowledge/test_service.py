@@ -9,7 +9,7 @@ import pytest
 
 from services.api.domain.knowledge import FileState
 from services.api.domain.names import FileName, KnowledgeBaseName
-from services.api.knowledge.service import NewKnowledgeBase, Splitting, Upload
+from services.api.knowledge.orders import NewKnowledgeBase, Splitting, Upload
 from services.foundation.errors import (
     EmptyFile,
     FileExists,

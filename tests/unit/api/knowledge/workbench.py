@@ -10,20 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from services.api.domain.knowledge import Chunk, Document, KnowledgeFile, Passage, Query, Section, SourceFile, Vector
+from services.api.domain.knowledge import Document, FileId, KnowledgeFile, Passage, Query, Section, SourceFile, Vector
 from services.api.domain.names import FileName, KnowledgeBaseName
 from services.api.domain.ports import Loader, Splitter
 from services.api.knowledge.files import ContentFolders
 from services.api.knowledge.ingest import Indexes, IngestLimits, Ingestor
 from services.api.knowledge.maintenance import Maintenance
+from services.api.knowledge.orders import Catalogue, NewKnowledgeBase, Upload
 from services.api.knowledge.retrieval import HybridRetriever
-from services.api.knowledge.service import Catalogue, KnowledgeService, NewKnowledgeBase, Upload
+from services.api.knowledge.service import KnowledgeService
 from services.foundation.errors import UnreadableFile
 from services.foundation.registry import Registry
 from services.foundation.settings.tree import Choice, Knowledge, Retrieval
 from tests.fakes.embedder import FakeEmbedder
 from tests.fakes.parser import InlineParser
-from tests.fakes.storage import MemoryChunks, MemoryStorage, MemoryUnitOfWork
+from tests.fakes.storage import MemoryIngestJobs, MemoryStorage, MemoryUnitOfWork
 from tests.fakes.text_index import MemoryTextIndex
 from tests.fakes.vector_store import MemoryStore
 
@@ -64,7 +65,7 @@ class ScriptedEmbedder(FakeEmbedder):
 
     def __init__(self, *, dimensions: int = 64, unreadable_share: float = 0.0) -> None:
         super().__init__(dimensions=dimensions, unreadable_share=unreadable_share)
-        self.failures: list[Exception | None] = []
+        self.failures: list[BaseException | None] = []
         self.gate: asyncio.Event | None = None
         self.reached = asyncio.Event()
         self.calls: list[int] = []
@@ -94,16 +95,16 @@ class FragileStorage(MemoryStorage):
     async def begin(self) -> AsyncIterator[MemoryUnitOfWork]:
         async with super().begin() as work:
             if self.failure is not None:
-                work.chunks = _FragileChunks(work, self.failure)
+                work.jobs = _FragileJobs(work, self.failure)
             yield work
 
 
-class _FragileChunks(MemoryChunks):
+class _FragileJobs(MemoryIngestJobs):
     def __init__(self, work: MemoryUnitOfWork, failure: BaseException) -> None:
         super().__init__(work.transaction)
         self._failure = failure
 
-    async def replace(self, file: KnowledgeFile, chunks: Sequence[Chunk]) -> None:
+    async def publish(self, file: FileId) -> None:
         raise self._failure
 
 
@@ -115,6 +116,7 @@ class Workbench:
     indexes: Indexes
     storage: FragileStorage
     embedder: ScriptedEmbedder
+    parser: InlineParser
     folders: ContentFolders
     service: KnowledgeService
     retriever: HybridRetriever
@@ -148,18 +150,21 @@ class Workbench:
 
 
 def workbench(
-    root: Path, *, embedder: ScriptedEmbedder | None = None, storage: FragileStorage | None = None
+    root: Path,
+    *,
+    embedder: ScriptedEmbedder | None = None,
+    storage: FragileStorage | None = None,
+    beside: Indexes | None = None,
 ) -> Workbench:
-    """Build the room over `root`."""
+    """Build the room over `root`; `beside`: with the vectors and keywords of these indexes."""
     kept = storage or FragileStorage()
     speaks = embedder or ScriptedEmbedder()
-    indexes = Indexes(kept, MemoryStore(), MemoryTextIndex())
-    folders = ContentFolders(root, LIMIT_BYTES)
+    vectors, keywords = (beside.vectors, beside.keywords) if beside else (MemoryStore(), MemoryTextIndex())
+    indexes = Indexes(kept, vectors, keywords)
+    folders, parser = ContentFolders(root, LIMIT_BYTES), InlineParser(LOADERS, SPLITTERS)
     limits = IngestLimits(parallel_files=2, embed_batch=2)
     catalogue = Catalogue(["embed-a", "embed-b"], "embed-a", ["memory", "other"], SPLITTERS, list(LOADERS))
     settings = Knowledge(splitter=Choice(name="lines"), vector_store=Choice(name="memory"))
-    service = KnowledgeService(
-        indexes, folders, Ingestor(indexes, speaks, InlineParser(LOADERS, SPLITTERS), limits), catalogue, settings
-    )
+    service = KnowledgeService(indexes, folders, Ingestor(indexes, speaks, parser, limits), catalogue, settings)
     retriever = HybridRetriever(indexes, speaks, Retrieval(candidates=50))
-    return Workbench(root, indexes, kept, speaks, folders, service, retriever, Maintenance(service, folders))
+    return Workbench(root, indexes, kept, speaks, parser, folders, service, retriever, Maintenance(service, folders))

@@ -1,0 +1,58 @@
+"""What the knowledge service is asked for, and what a new base may choose from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import IO
+
+from services.api.domain.names import FileName, KnowledgeBaseName
+from services.api.domain.ports import Splitter
+from services.foundation.registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class NewKnowledgeBase:
+    """What a new base is made from; None takes the configured default."""
+
+    name: KnowledgeBaseName
+    description: str = ""
+    embedding_model: str | None = None
+    vector_store: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Splitting:
+    """How passages are cut; None takes the configured value."""
+
+    chunk_chars: int | None = None
+    overlap_chars: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One file that comes in.
+
+    Attributes:
+        replace: take the place of a file of the same name.
+        index: make it searchable.
+        wait: for that; otherwise it goes on in the background.
+    """
+
+    name: FileName
+    source: IO[bytes]
+    replace: bool = False
+    index: bool = True
+    wait: bool = True
+    splitting: Splitting = Splitting()
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """What a new base may choose from."""
+
+    embedding_models: Sequence[str]
+    default_embedding: str
+    vector_stores: Sequence[str]
+    splitters: Registry[Splitter]
+    extensions: Sequence[str]
