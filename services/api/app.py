@@ -23,10 +23,10 @@ from services.foundation.http import (
 )
 from services.foundation.settings.tree import Settings
 
-_MULTIPART_SLACK_BYTES = 10_000_000
-# Paths that 0.2.10 does not know answer with the true status; its own answer 200 with the code in the envelope.
-_OURS = ("details", "files", "preview_docs", "cancel_docs")
-_NEW_PATHS = ("/conversations", "/models", *(f"/knowledge_base/{name}" for name in _OURS))
+_MULTIPART_SLACK_BYTES = 10_000_000  # beside the file itself
+# What 0.2.10 does not know answers with the true status; its own paths answer 200 with the code in the envelope.
+_OURS = ("/details", "/files", "/preview_docs", "/cancel_docs")
+_NEW_PATHS = ("/conversations", "/models", *(f"/knowledge_base{path}" for path in _OURS))
 
 
 def create_app(settings: Settings, replace: Replacements | None = None) -> FastAPI:

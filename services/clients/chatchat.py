@@ -19,6 +19,7 @@ from services.foundation.access import LinkSigner
 from services.foundation.errors import ChatchatError
 from services.foundation.sse import read_events_sync, split_lines_sync
 from services.wire.chatchat import (
+    CancelDocs,
     ChatRequest,
     CitationBody,
     ConversationBody,
@@ -119,13 +120,16 @@ class ChatchatClient:
         """Extensions of the files that can be read, with their dot."""
         return self._get("/knowledge_base/supported_files", TypeAdapter(list[str]))
 
-    def upload(self, base: str, file: FileToUpload, *, override: bool) -> dict[str, str]:
-        """Store and index one file; file name → sentence of what failed. Returns when the file is searchable."""
+    def upload(self, base: str, file: FileToUpload, *, override: bool, wait: bool = True) -> dict[str, str]:
+        """Store and index one file; file name → sentence of what failed.
+
+        Returns when the file is searchable or, without `wait`, when it is stored; `files` tells of the rest.
+        """
         request = self._http.build_request(
             "POST",
             "/knowledge_base/upload_docs",
             files={"files": (file.name, file.content, "application/octet-stream")},
-            data={"knowledge_base_name": base, "override": "true" if override else "false"},
+            data={"knowledge_base_name": base, "override": str(override).lower(), "wait": str(wait).lower()},
         )
         return _shaped(TypeAdapter(FailedFiles), self._value(request)).failed_files
 
@@ -133,6 +137,12 @@ class ChatchatClient:
         """Index files again; file name → sentence of what failed."""
         body = UpdateDocs(knowledge_base_name=base, file_names=list(names))
         return self._failed_files("/knowledge_base/update_docs", body)
+
+    def cancel_indexing(self, base: str, names: Sequence[str]) -> dict[str, str]:
+        """Give up indexing files; file name → sentence of what failed."""
+        return self._failed_files(
+            "/knowledge_base/cancel_docs", CancelDocs(knowledge_base_name=base, file_names=[*names])
+        )
 
     def delete_files(self, base: str, names: Sequence[str]) -> dict[str, str]:
         """Delete files with their content; file name → sentence of what failed."""

@@ -46,7 +46,7 @@ def show_files(base: str, files: Sequence[FileDetails], page: Page) -> None:
             columns["source"]: st.column_config.LinkColumn(display_text=texts("files.download")),
         },
     )
-    chosen = [files[row].name for row in shown.selection.rows if row < len(files)]
+    chosen = [files[row] for row in shown.selection.rows if row < len(files)]
     if chosen:
         _actions(base, chosen, page)
     else:
@@ -68,13 +68,17 @@ def _remarks(files: Sequence[FileDetails], texts: Texts) -> None:
                 st.markdown(f"**{plain(file.name)}** {plain(remarks_of(file))}")
 
 
-def _actions(base: str, chosen: Sequence[str], page: Page) -> None:
+def _actions(base: str, files: Sequence[FileDetails], page: Page) -> None:
     texts, client = page.texts, page.client
+    chosen = [file.name for file in files]
+    pending = [file.name for file in files if file.state == "pending"]
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(plain(texts("files.chosen", count=len(chosen))))
         if st.button(plain(texts("files.reindex")), key="reindex", icon=":material/refresh:"):
             with st.spinner(plain(texts("files.reindexing"))):
                 _report(lambda: client.reindex(base, chosen), page)
+        if pending and st.button(plain(texts("files.cancel")), key="cancel-indexing", icon=":material/block:"):
+            _report(lambda: client.cancel_indexing(base, pending), page)
         if st.button(plain(texts("files.delete")), key="delete-files", icon=":material/delete:"):
             _confirm(base, chosen, page)
 
@@ -104,9 +108,13 @@ def _confirm(base: str, chosen: Sequence[str], page: Page) -> None:
 
 
 def state_of(file: FileDetails, texts: Texts) -> str:
-    """A file's state in words; one we do not know is named as it is."""
-    key = f"state.{file.state}"
-    return f"{_MARKS.get(file.state, '')}{texts(key) if key in texts else file.state}"
+    """A file's state in words, and how far it has got; a state we do not know is named as it is."""
+    key = f"state.{file.stage or file.state}"
+    said = f"{_MARKS.get(file.state, '')}{texts(key) if key in texts else file.state}"
+    if not file.progress_done:
+        return said
+    of = "" if file.progress_total is None else f" / {file.progress_total}"
+    return f"{said} {file.progress_done}{of}"
 
 
 def remarks_of(file: FileDetails) -> str:

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+import unicodedata
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from services.clients.chatchat import ChatchatClient, FileToUpload
 from services.foundation.errors import ChatchatError
+from services.wire.chatchat import FileDetails
 from webui.components.failures import sentence_of
+from webui.components.file_table import state_of
 from webui.i18n import Texts
 from webui.markdown import plain
 from webui.page import Page
 from webui.state import UploadOutcome, current
+
+_POLL_SECONDS = 0.4
 
 
 def show_uploads(base: str, page: Page) -> None:
@@ -41,22 +49,47 @@ def show_uploads(base: str, page: Page) -> None:
 
 
 def _upload(base: str, files: Sequence[UploadedFile], page: Page, *, override: bool) -> None:
-    progress = st.progress(0.0)
+    bar = st.progress(0.0)
     for position, file in enumerate(files):
         said = page.texts("uploads.progress", position=position + 1, count=len(files), file=file.name)
-        progress.progress(position / len(files), text=plain(said))
-        outcome = upload_one(page.client, base, FileToUpload(file.name, file), page.texts, override=override)
+        show = partial(_show_progress, bar, position / len(files), said, page.texts)
+        show(None)
+        outcome = upload_one(page, base, FileToUpload(file.name, file), override=override, show=show)
         current().uploads.append(outcome)
 
 
-def upload_one(client: ChatchatClient, base: str, file: FileToUpload, texts: Texts, *, override: bool) -> UploadOutcome:
-    """Upload one file; a failure is its outcome, so that the next file gets its turn."""
+def _show_progress(bar: DeltaGenerator, share: float, said: str, texts: Texts, record: FileDetails | None) -> None:
+    bar.progress(share, text=plain(said if record is None else f"{said} · {state_of(record, texts)}"))
+
+
+def upload_one(
+    page: Page, base: str, file: FileToUpload, *, override: bool, show: Callable[[FileDetails], None]
+) -> UploadOutcome:
+    """Upload one file and wait until it is indexed; a failure is its outcome, so that the next file gets its turn.
+
+    Whoever leaves the page leaves the file: it is indexed all the same.
+    """
     try:
-        failed = client.upload(base, file, override=override)
+        failed = page.client.upload(base, file, override=override, wait=False)
+        if failed:
+            return UploadOutcome(file.name, next(iter(failed.values())))
+        record = _settled(page.client, base, file.name, show)
     except ChatchatError as failure:
-        return UploadOutcome(file.name, sentence_of(failure, texts))
-    # The API may name the file in another Unicode form; there is only one.
-    return UploadOutcome(file.name, next(iter(failed.values()), None))
+        return UploadOutcome(file.name, sentence_of(failure, page.texts))
+    if record is None or record.state == "cancelled":
+        return UploadOutcome(file.name, page.texts("state.cancelled"))
+    return UploadOutcome(file.name, record.failure)
+
+
+def _settled(client: ChatchatClient, base: str, name: str, show: Callable[[FileDetails], None]) -> FileDetails | None:
+    """The file's record when it is no longer being indexed; None when it is gone."""
+    stored = unicodedata.normalize("NFC", name)  # as the API names it
+    while True:
+        record = next((file for file in client.files(base) if file.name == stored), None)
+        if record is None or record.state != "pending":
+            return record
+        show(record)
+        time.sleep(_POLL_SECONDS)
 
 
 def _show_outcomes(outcomes: Sequence[UploadOutcome], texts: Texts) -> None:

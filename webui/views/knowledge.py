@@ -12,6 +12,8 @@ from webui.components.uploads import show_uploads
 from webui.markdown import plain
 from webui.page import Page
 
+_REFRESH_SECONDS = 2.0
+
 
 def show_knowledge(page: Page) -> None:
     """Draw the page."""
@@ -26,8 +28,23 @@ def show_knowledge(page: Page) -> None:
     files_tab, search_tab = st.tabs([plain(texts("tab.files")), plain(texts("tab.search"))], key="knowledge-tabs")
     with files_tab, boundary(texts):
         show_uploads(base.name, page)
-        show_files(base.name, page.client.files(base.name), page)
+        _show_files(base.name, page)
     with search_tab, boundary(texts):
         show_search_test(base.name, page)
     if len(bases) > 1:
         show_all(bases, page)
+
+
+def _show_files(base: str, page: Page) -> None:
+    """The files; while one of them is being indexed, drawn anew every other second."""
+    busy = any(file.state == "pending" for file in page.client.files(base))
+
+    @st.fragment(run_every=_REFRESH_SECONDS if busy else None)
+    def files() -> None:
+        with boundary(page.texts):
+            found = page.client.files(base)
+            if busy and not any(file.state == "pending" for file in found):
+                st.rerun()
+            show_files(base, found, page)
+
+    files()
