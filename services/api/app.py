@@ -25,8 +25,8 @@ from services.foundation.settings.tree import Settings
 
 _MULTIPART_SLACK_BYTES = 10_000_000  # beside the file itself
 # What 0.2.10 does not know answers with the true status; its own paths answer 200 with the code in the envelope.
-_OURS = ("/details", "/files", "/preview_docs", "/cancel_docs")
-_NEW_PATHS = ("/conversations", "/models", *(f"/knowledge_base{path}" for path in _OURS))
+_ON_BASES = ("details", "files", "preview_docs", "cancel_docs")
+_NEW_PATHS = ("/conversations", "/models", *(f"/knowledge_base/{name}" for name in _ON_BASES))
 
 
 def create_app(settings: Settings, replace: Replacements | None = None) -> FastAPI:
@@ -34,10 +34,10 @@ def create_app(settings: Settings, replace: Replacements | None = None) -> FastA
     parts = build(settings, replace or Replacements())
 
     def dialect(error: ChatchatError, request: Request) -> JSONResponse:
-        if request.scope["path"].endswith("/chat/completions"):
+        path: str = request.scope["path"]
+        if path.endswith("/chat/completions"):
             return render_openai(error, request)
         body = envelope_body(error, request_id_of(request), language_of(request, settings.server.language))
-        path: str = request.scope["path"]
         if path.endswith("/list_files"):
             body["data"] = []  # as 0.2.10's ListResponse
         true_status = path.startswith(_NEW_PATHS) or error.code.startswith(("access.", "request.too_large"))
@@ -57,11 +57,7 @@ def create_app(settings: Settings, replace: Replacements | None = None) -> FastA
     _render_http_failures(app)
     for router in parts.routers:
         app.include_router(router)
-
-    @app.get("/", include_in_schema=False)
-    async def document() -> RedirectResponse:
-        return RedirectResponse("/docs")
-
+    app.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)
     return app
 
 

@@ -132,7 +132,7 @@ def build(settings: Settings, replace: Replacements) -> Parts:
     database = SqlStorage(settings.database_url)
     indexes = _indexes(settings, replace, database)
     folders = ContentFolders(settings.server.data_dir, settings.knowledge.file_limit_bytes)
-    parser = replace.parser or ParserPool(ParsingLimits(**settings.knowledge.parsing.model_dump()))
+    parser = replace.parser or _parser(settings, folders)
     limits = IngestLimits(settings.knowledge.parallel_files, settings.knowledge.embed_batch)
     knowledge = _knowledge(settings, folders, indexes, Ingestor(indexes, embedder, parser, limits))
     retriever = HybridRetriever(indexes, embedder, settings.knowledge.retrieval)
@@ -188,6 +188,10 @@ def _knowledge(settings: Settings, folders: ContentFolders, indexes: Indexes, in
     embedding = [name for name, served in settings.models.served.items() if served.task == "embedding"]
     catalogue = Catalogue(embedding, settings.models.default_embedding, list(VECTOR_STORES), SPLITTERS, list(LOADERS))
     return KnowledgeService(indexes, folders, ingestor, catalogue, settings.knowledge)
+
+
+def _parser(settings: Settings, folders: ContentFolders) -> ParserPool:
+    return ParserPool(ParsingLimits(**settings.knowledge.parsing.model_dump()), folders.cache / "reading")
 
 
 def _speaker(settings: Settings, model: ChatModel) -> Speaker:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -15,8 +16,8 @@ from tests.fakes.parser import InlineParser
 
 class TestParserPool(ParserContract):
     @pytest.fixture
-    async def parser(self) -> AsyncIterator[ParserPool]:
-        pool = ParserPool(ParsingLimits(30.0, 60.0, 1_000_000_000))
+    async def parser(self, tmp_path: Path) -> AsyncIterator[ParserPool]:
+        pool = ParserPool(ParsingLimits(30.0, 60.0, 1_000_000_000), tmp_path / "scratch")
         yield pool
         await pool.stop()
 

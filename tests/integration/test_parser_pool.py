@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+import zipfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -29,12 +32,13 @@ LONG = ("很长的一句话，" * 9 + "终于完了。\n").encode() * 60_000
 
 
 @asynccontextmanager
-async def pool(limits: ParsingLimits = LIMITS) -> AsyncIterator[ParserPool]:
-    made = ParserPool(limits)
-    try:
-        yield made
-    finally:
-        await made.stop()
+async def pool(limits: ParsingLimits = LIMITS, scratch: Path | None = None) -> AsyncIterator[ParserPool]:
+    with tempfile.TemporaryDirectory() as folder:
+        made = ParserPool(limits, scratch or Path(folder))
+        try:
+            yield made
+        finally:
+            await made.stop()
 
 
 def children() -> list[psutil.Process]:
@@ -132,6 +136,20 @@ async def test_progress_is_reported(tmp_path: Path):
     assert told[-1] == (2, 2)
 
 
+async def test_what_a_reader_unpacked_is_gone_with_it_however_it_ended(tmp_path: Path):
+    scratch = tmp_path / "scratch"
+    (scratch / "999999999" / "left by a crash").mkdir(parents=True)
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as made:
+        made.writestr("slow.txt", LONG)
+    async with pool(replace(LIMITS, stall_seconds=1.0), scratch) as parser:
+        with pytest.raises(ReadingStalled):
+            await parser.parse(written(tmp_path, "a.zip", archive.getvalue()), CUT)
+        await until(lambda: not [left for left in scratch.rglob("*") if left.name != str(os.getpid())])
+        assert (await parser.parse(small(tmp_path), CUT)).passages
+    assert list(scratch.iterdir()) == []
+
+
 _FORBIDDEN = """
 import sys
 from services.api.knowledge.parsing.confinement import confine
@@ -163,7 +181,7 @@ from services.api.domain.names import FileName
 from services.api.knowledge.parsing.pool import ParserPool, ParsingLimits
 from tests.contract.parser import CUT
 path = Path(sys.argv[1])
-asyncio.run(ParserPool(ParsingLimits(60.0, 60.0, 10**9)).parse(SourceFile(FileName(path.name), path), CUT))
+asyncio.run(ParserPool(ParsingLimits(60.0, 60.0, 10**9), path.parent).parse(SourceFile(FileName(path.name), path), CUT))
 """
 
 

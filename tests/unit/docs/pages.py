@@ -40,7 +40,7 @@ EXAMPLES = {
 """Every page and its examples; each is run below. A new page, or a new example on one, comes with its test."""
 MADE = {
     "configs/preview.yaml",
-    "services/api/knowledge/loaders/rst.py",
+    "services/api/knowledge/loaders/adoc.py",
     "services/api/knowledge/splitters/lines.py",
     "services/foundation/messages.de.yaml",
     "services/worker/engines/shout.py",

@@ -43,18 +43,18 @@ from webui.i18n import Texts, texts_in
 
 
 class TestLoader(LoaderContract):
-    extension = ".rst"
+    extension = ".adoc"
 
     @pytest.fixture
     def loader(self):
-        return example("add-a-loader").RstLoader()
+        return example("add-a-loader").AdocLoader()
 
     def write(self, path: Path) -> None:
         path.write_text("\n\n".join(WORDS), encoding="utf-8")
 
     def test_titles_are_headings(self, loader, tmp_path: Path):
-        path = tmp_path / "手册.rst"
-        path.write_text("Guide\n=====\n\nFirst.\n\nSetup\n-----\nSecond.\r\n\nEnd\n===\nThird.\n", encoding="utf-8")
+        path = tmp_path / "手册.adoc"
+        path.write_text("= Guide\n\nFirst.\n\n== Setup\nSecond.\r\n\n= End\nThird.\n", encoding="utf-8")
         read = loader.load(SourceFile(FileName.parse(path.name), path))
         places = [(section.text, section.place.heading) for section in read.sections if section.text.endswith(".")]
         assert places == [("First.", ("Guide",)), ("Second.", ("Guide", "Setup")), ("Third.", ("End",))]

@@ -1,17 +1,16 @@
-"""Word documents: body in order, headings by style, lists, tables with merged cells, text boxes, page headers once."""
+"""Word documents: body in order, headings by style, lists, tables, text boxes, page headers once; notes, comments."""
 
 from __future__ import annotations
 
 import re
-import zipfile
 from collections.abc import Iterator
 from typing import ClassVar
 
 from docx.oxml.ns import qn
-from lxml import etree
 from lxml.etree import _Element as Element
 
 from services.api.domain.knowledge import Document, SourceFile
+from services.api.knowledge.loaders.office.package import Package, below, opened
 from services.api.knowledge.loaders.reading.archives import check_archive
 from services.api.knowledge.loaders.reading.cleaning import clean
 from services.api.knowledge.loaders.reading.content_type import require_office
@@ -34,52 +33,43 @@ _BOX = qn("w:txbxContent")
 _WRAPPERS = {qn("w:sdt"), qn("w:sdtContent"), qn("w:customXml"), qn("w:ins"), qn("w:smartTag")}
 _PARAGRAPH, _TABLE, _ROW, _CELL = qn("w:p"), qn("w:tbl"), qn("w:tr"), qn("w:tc")
 _VALUE = qn("w:val")
-_PACKAGE = "_rels/.rels"
+_USUAL_MAIN = "word/document.xml"
 _STYLES = "word/styles.xml"
 _EDGES = re.compile(r"word/(header|footer)\d*\.xml")
+_NOTES = (
+    ("Footnotes", re.compile(r"word/footnotes\d*\.xml"), qn("w:footnote")),
+    ("Endnotes", re.compile(r"word/endnotes\d*\.xml"), qn("w:endnote")),
+    ("Comments", re.compile(r"word/comments\d*\.xml"), qn("w:comment")),
+)
+_SEPARATORS = frozenset({"separator", "continuationSeparator", "continuationNotice"})
 
 
 class DocxLoader:
     """Reads .docx part by part: damaged relationships do no harm, and none is ever followed out of the file."""
 
-    extensions: ClassVar[frozenset[str]] = frozenset({".docx"})
+    extensions: ClassVar[frozenset[str]] = frozenset({".docx", ".docm"})
 
     def load(self, file: SourceFile) -> Document:
         with reading(file):
             check_size(file)
             require_office(file, _EXPECTED)
             check_archive(file, "word/", _EXPECTED)
-            with zipfile.ZipFile(file.path) as archive:
-                reader = _Reader(_heading_styles(archive))
-                reader.edges(archive, "header")
-                reader.body(_part(archive, _main_part(archive)).find(qn("w:body")))
-                reader.edges(archive, "footer")
+            with opened(file) as package:
+                reader = _Reader(_heading_styles(package))
+                reader.edges(package, "header")
+                main = package.related("", "officeDocument") or _USUAL_MAIN
+                reader.body(package.xml(main).find(qn("w:body")))
+                reader.edges(package, "footer")
+                reader.notes(package)
             return document(file, reader.outline.finish())
 
 
-def _part(archive: zipfile.ZipFile, name: str) -> Element:
-    """A part's tree. Entities are not resolved and nothing outside the part is read."""
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
-    return etree.fromstring(archive.read(name), parser)
-
-
-def _main_part(archive: zipfile.ZipFile) -> str:
-    """The name of the body's part, as the package says; some programs do not use the usual one."""
-    names = archive.namelist()
-    if _PACKAGE in names:
-        for relation in _part(archive, _PACKAGE):
-            target: str = relation.get("Target", "").removeprefix("/")
-            if relation.get("Type", "").endswith("/officeDocument") and target in names:
-                return target
-    return "word/document.xml"
-
-
-def _heading_styles(archive: zipfile.ZipFile) -> dict[str, int]:
+def _heading_styles(package: Package) -> dict[str, int]:
     """Style id → heading level, by the style's name or the outline level it sets, following what it is based on."""
     levels: dict[str, int] = {}
-    if _STYLES not in archive.namelist():
+    if _STYLES not in package:
         return levels
-    for style in _part(archive, _STYLES).iter(qn("w:style")):
+    for style in package.xml(_STYLES).iter(qn("w:style")):
         name = style.find(qn("w:name"))
         shown = name.get(_VALUE, "") if name is not None else ""
         numbered = _HEADING.match(shown)
@@ -109,10 +99,10 @@ class _Reader:
         self.outline = Outline()
         self._styles = styles
 
-    def edges(self, archive: zipfile.ZipFile, kind: str) -> None:
+    def edges(self, package: Package, kind: str) -> None:
         """The text of the headers or footers, each different one once."""
-        parts = [name for name in archive.namelist() if (found := _EDGES.fullmatch(name)) and found[1] == kind]
-        texts = dict.fromkeys(clean("\n".join(_paragraph_texts(_part(archive, name)))) for name in sorted(parts))
+        parts = [name for name in package.names() if (found := _EDGES.fullmatch(name)) and found[1] == kind]
+        texts = dict.fromkeys(clean("\n".join(_paragraph_texts(package.xml(name)))) for name in sorted(parts))
         for text in texts:
             if any(char.isalpha() for char in text):
                 self.outline.paragraph(text)
@@ -133,6 +123,16 @@ class _Reader:
             else:
                 self._paragraph(block, text)
         self.outline.paragraph("\n".join(filter(None, items)))
+
+    def notes(self, package: Package) -> None:
+        """Footnotes, endnotes and comments, each kind under a heading of its own."""
+        for title, pattern, tag in _NOTES:
+            parts = sorted(name for name in package.names() if pattern.fullmatch(name))
+            texts = [text for name in parts for note in package.xml(name).iter(tag) if (text := _note(note))]
+            if texts:
+                self.outline.heading(1, title)
+            for text in texts:
+                self.outline.paragraph(text)
 
     def _paragraph(self, block: Element, text: str) -> None:
         level = self._level(block)
@@ -158,13 +158,7 @@ class _Reader:
 
 
 def _blocks(root: Element) -> Iterator[Element]:
-    stack = list(reversed(root))
-    while stack:
-        element = stack.pop()
-        if element.tag in {_PARAGRAPH, _TABLE}:
-            yield element
-        elif element.tag in _WRAPPERS:
-            stack.extend(reversed(element))
+    return (element for element in below(root, _WRAPPERS) if element.tag in {_PARAGRAPH, _TABLE})
 
 
 def _text(paragraph: Element) -> str:
@@ -197,6 +191,15 @@ def _boxes(paragraph: Element) -> Iterator[str]:
 def _paragraph_texts(root: Element) -> Iterator[str]:
     for paragraph in root.iter(_PARAGRAPH):
         yield _text(paragraph)
+
+
+def _note(note: Element) -> str:
+    """The words of a footnote or comment, after the name of who wrote it; nothing for the rules above footnotes."""
+    if note.get(qn("w:type")) in _SEPARATORS:
+        return ""
+    text = clean("\n".join(_paragraph_texts(note)))
+    author = note.get(qn("w:author"), "")
+    return f"{author}: {text}" if author and text else text
 
 
 def _rows(table: Element) -> list[list[Cell]]:

@@ -72,12 +72,21 @@ class HtmlLoader:
             check_size(file)
             require_text(file)
             text, warnings = read_text(file, detect(file, _declared(file)))
-            soup = BeautifulSoup(text, "lxml")
-            title = clean_line(soup.title.get_text()) if soup.title else ""
+            page = parsed(text)
             outline = Outline()
-            outline.heading(0, title)
-            _Walk(outline, _layout_tables(soup)).over(soup.body or soup)
+            outline.heading(0, clean_line(page.title.get_text()) if page.title else "")
+            read_body(page, outline)
             return document(file, outline.finish(), warnings)
+
+
+def parsed(markup: str) -> BeautifulSoup:
+    """The tree of a page; nothing it names is fetched."""
+    return BeautifulSoup(markup, "lxml")
+
+
+def read_body(page: BeautifulSoup, outline: Outline) -> None:
+    """Add the visible text of a page to an outline; `epub` calls it for each document of a book."""
+    _Walk(outline, _layout_tables(page)).over(page.body or page)
 
 
 def _declared(file: SourceFile) -> str | None:

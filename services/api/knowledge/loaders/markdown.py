@@ -34,9 +34,13 @@ class MarkdownLoader:
             require_text(file)
             text, warnings = read_text(file)
             body, outline = _without_front_matter(text.replace("\r\n", "\n").replace("\r", "\n"))
-            reader = _Reader(outline)
-            reader.read(_parser().parse(_tamed(body)))
+            add_markdown(outline, body)
             return document(file, outline.finish(), warnings)
+
+
+def add_markdown(outline: Outline, text: str) -> None:
+    """Add Markdown to an outline, below the headings it already has."""
+    _Reader(outline).read(_parser().parse(_tamed(text)))
 
 
 def _parser() -> MarkdownIt:

@@ -1,4 +1,4 @@
-"""`python -m services.api.knowledge.parsing.child MEMORY_BYTES`: reads and cuts the files it is told to, line by line.
+"""`python -m services.api.knowledge.parsing.child MEMORY_BYTES SCRATCH`: reads and cuts the files it is told to.
 
 Started by `pool` only, which keeps the limits. Whatever a library prints goes to the log, not between the messages.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from typing import BinaryIO
@@ -98,8 +99,9 @@ def answer(task: Task, teller: Teller, memory_bytes: int) -> None:
 
 def main() -> None:
     """Serve tasks until the pool closes the line."""
-    memory_bytes = int(sys.argv[1])
+    memory_bytes, scratch = int(sys.argv[1]), sys.argv[2]
     confine(memory_bytes)
+    tempfile.tempdir = scratch
     logs.configure("parser", "WARNING")
     with os.fdopen(os.dup(1), "wb") as line:
         os.dup2(2, 1)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import shutil
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -16,6 +17,7 @@ from typing import cast
 
 from services.api.domain.knowledge import Parsed, Passage, SourceFile, SplitterChoice
 from services.api.knowledge.parsing.messages import Message, Task, failure_of, from_line, parsed_of, passages_of
+from services.api.knowledge.parsing.scratch import Scratch
 from services.foundation.errors import ChatchatError, ReadingCrashed, ReadingStalled, ReadingTooDemanding
 
 log = logging.getLogger(__name__)
@@ -46,12 +48,19 @@ class ParsingLimits:
 
 
 class ParserPool:
-    """The `Parser` of the product. As many files at a time as callers ask for; they bound that themselves."""
+    """The `Parser` of the product. As many files at a time as callers ask for; they bound that themselves.
 
-    def __init__(self, limits: ParsingLimits) -> None:
+    Args:
+        limits: on each file.
+        scratch: a folder for what readers unpack; each process has one inside, gone when the process is.
+    """
+
+    def __init__(self, limits: ParsingLimits, scratch: Path) -> None:
         self._limits = limits
+        self._scratch = Scratch(scratch)
         self._idle: list[_Child] = []
         self._busy: set[_Child] = set()
+        self._ending: set[asyncio.Task[None]] = set()
 
     async def parse(self, file: SourceFile, splitter: SplitterChoice) -> Parsed:
         """As `Parser.parse`; when the caller is cancelled, so is the reading."""
@@ -63,7 +72,7 @@ class ParserPool:
                 if kept.has_spoken:
                     raise
                 log.info("an idle process had died; %r is read by a fresh one", file.name.value)
-        return await self._parse_with(await _started(self._limits), task, file)
+        return await self._parse_with(await self._started(), task, file)
 
     async def _parse_with(self, child: _Child, task: Task, file: SourceFile) -> Parsed:
         self._busy.add(child)
@@ -77,8 +86,9 @@ class ParserPool:
         children = [*self._idle, *self._busy]
         self._idle.clear()
         for child in children:
-            child.kill()
-        await asyncio.gather(*(child.ended() for child in children))
+            self._end(child)
+        await asyncio.gather(*self._ending)
+        await asyncio.to_thread(self._scratch.remove)
 
     def _kept(self) -> _Child | None:
         while self._idle:
@@ -86,11 +96,12 @@ class ParserPool:
             child.retire_later(None)
             if child.is_usable:
                 return child
+            self._end(child)
         return None
 
     def _put_back(self, child: _Child) -> None:
         if not child.is_usable:
-            child.kill()
+            self._end(child)
             return
         self._idle.append(child)
         child.retire_later(lambda: self._retire(child))
@@ -98,14 +109,32 @@ class ParserPool:
     def _retire(self, child: _Child) -> None:
         if child in self._idle:
             self._idle.remove(child)
-            child.kill()
+            self._end(child)
+
+    def _end(self, child: _Child) -> None:
+        child.kill()
+        task = asyncio.create_task(child.cleared())
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+
+    async def _started(self) -> _Child:
+        folder = await asyncio.to_thread(self._scratch.make)
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", _CHILD, str(self._limits.memory_bytes), str(folder)),
+            stdin=PIPE,
+            stdout=PIPE,
+            cwd=ROOT,
+            limit=_LONGEST_LINE_BYTES,
+        )
+        return _Child(process, self._limits, folder)
 
 
 class _Child:
     """One process, one file at a time. `has_spoken`: it has said something of the file it was given last."""
 
-    def __init__(self, process: Process, limits: ParsingLimits) -> None:
+    def __init__(self, process: Process, limits: ParsingLimits, folder: Path) -> None:
         self.has_spoken = False
+        self._folder = folder
         self._process = process
         self._limits = limits
         self._files = 0
@@ -201,20 +230,10 @@ class _Child:
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
 
-    async def ended(self) -> None:
-        """Wait until it is gone."""
+    async def cleared(self) -> None:
+        """Wait until it is gone, and clear away what it unpacked."""
         await self._process.wait()
-
-
-async def _started(limits: ParsingLimits) -> _Child:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", _CHILD, str(limits.memory_bytes)),
-        stdin=PIPE,
-        stdout=PIPE,
-        cwd=ROOT,
-        limit=_LONGEST_LINE_BYTES,
-    )
-    return _Child(process, limits)
+        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
 
 def resident_bytes(pid: int) -> int:

@@ -1,9 +1,10 @@
-"""PDF → Document: text by pdfium in the file's reading order, tables by pdfplumber, running titles taken out."""
+"""PDF → Document: text by pdfium in the file's reading order, tables by pdfplumber, scans by OCR, no running titles."""
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 import pypdfium2
@@ -11,44 +12,49 @@ import pypdfium2
 from services.api.domain.knowledge import Document, SourceFile
 from services.api.knowledge.loaders.pdf.endless import EndlessFile, check_endless
 from services.api.knowledge.loaders.pdf.furniture import Furniture
-from services.api.knowledge.loaders.pdf.pages import Page, Table, page_lines
+from services.api.knowledge.loaders.pdf.pages import Page, Piece, page_lines
 from services.api.knowledge.loaders.pdf.paragraphs import paragraphs, usual_margin
+from services.api.knowledge.loaders.pdf.scans import ScanReader, Unread
+from services.api.knowledge.loaders.pdf.sight import Sight, needed_sight
 from services.api.knowledge.loaders.pdf.tables import TableFinder
+from services.api.knowledge.loaders.pictures.lines import Paragraph
 from services.api.knowledge.loaders.reading.content_type import require_pdf
 from services.api.knowledge.loaders.reading.failures import check_size, document, reading
 from services.api.knowledge.loaders.reading.outline import Outline, numbered_level
 from services.foundation.errors import EncryptedFile, UnreadableFile
 
+log = logging.getLogger(__name__)
 _PAGE_LIMIT = 5000
-_NAMED_PAGES = 20
-_SCAN = "its pages have no text layer; they look like scans, and reading text from pictures (OCR) is not available yet"
+_EMPTY = "nothing is drawn on its pages"
 
 # pdfium keeps process-wide state and crashes when two threads are inside it.
 _PDFIUM = threading.Lock()
 
 
 class PdfLoader:
-    """Reads .pdf. One file at a time per process, because pdfium is not thread-safe."""
+    """Reads .pdf. Only one thread of a process is inside pdfium; others may recognise text in pictures meanwhile."""
 
     extensions: ClassVar[frozenset[str]] = frozenset({".pdf"})
 
     def load(self, file: SourceFile) -> Document:
-        with reading(file), _PDFIUM:
+        with reading(file):
             check_size(file)
             require_pdf(file)
-            pages = _read_pages(file)
-        furniture = Furniture.of([page.lines for page in pages])
-        margin = usual_margin([line for page in pages for line in page.lines])
-        outline = Outline(title=furniture.title)
-        with reading(file):
+            unread = Unread()
+            with _PDFIUM:
+                pages = _read_pages(file, unread)
+            pages = ScanReader(file, _PDFIUM, unread).complete(pages)
+            furniture = Furniture.of([page.lines for page in pages])
+            margin = usual_margin([line for page in pages for line in page.pieces if isinstance(line, str)])
+            outline = Outline(title=furniture.title)
             for page in pages:
                 outline.turn_to(page.number)
                 _add_page(outline, page, furniture, margin)
-        silent = [page.number for page in pages if not page.pieces]
-        return document(file, outline.finish(), _warnings(silent), empty=_SCAN)
+            warnings = unread.sentences()
+            return document(file, outline.finish(), warnings, empty="; ".join(warnings) or _EMPTY)
 
 
-def _read_pages(file: SourceFile) -> list[Page]:
+def _read_pages(file: SourceFile, unread: Unread) -> list[Page]:
     try:
         check_endless(file.path)
     except EndlessFile as refused:
@@ -63,7 +69,27 @@ def _read_pages(file: SourceFile) -> list[Page]:
         count = len(pdf)
         if count > _PAGE_LIMIT:
             raise UnreadableFile(file=file.name.value, reason=f"it has {count} pages, more than {_PAGE_LIMIT}")
-        return [_read_page(pdf, index, finder) for index in range(count)]
+        pages = list(_readable(pdf, file, finder, unread))
+        if unread.damaged and not pages:
+            raise UnreadableFile(file=file.name.value, reason="all its pages are damaged")
+        return pages
+
+
+def _readable(pdf: pypdfium2.PdfDocument, file: SourceFile, finder: TableFinder, unread: Unread) -> Iterator[Page]:
+    """The pages that pdfium can load. Those whose picture is still to be read are reported when that is done."""
+    count, done = len(pdf), 0
+    for index in range(count):
+        try:
+            page = _read_page(pdf, index, finder)
+        except pypdfium2.PdfiumError:
+            log.info("page %d of %r is damaged", index + 1, file.name.value, exc_info=True)
+            unread.damaged.append(index + 1)
+        else:
+            yield page
+            if page.sight is not Sight.UNNEEDED:
+                continue
+        done += 1
+        file.report(done, count)
 
 
 def _read_page(pdf: pypdfium2.PdfDocument, index: int, finder: TableFinder) -> Page:
@@ -71,7 +97,7 @@ def _read_page(pdf: pypdfium2.PdfDocument, index: int, finder: TableFinder) -> P
     try:
         text = page.get_textpage()
         try:
-            return Page(index + 1, page_lines(text, finder.find(index, page, text)))
+            return Page(index + 1, page_lines(text, finder.find(index, page, text)), needed_sight(page, text))
         finally:
             text.close()
     finally:
@@ -80,29 +106,36 @@ def _read_page(pdf: pypdfium2.PdfDocument, index: int, finder: TableFinder) -> P
 
 def _add_page(outline: Outline, page: Page, furniture: Furniture, margin: int) -> None:
     lines: list[str] = []
-    for piece in (*page.pieces, None):
+    for piece in (*_without(furniture, page.pieces, outline), None):
         if isinstance(piece, str):
-            if not furniture.holds(piece):
-                lines.append(piece)
-            elif furniture.first_time(piece):
-                outline.paragraph(piece)
+            lines.append(piece)
             continue
         _add_lines(outline, lines, margin)
         lines = []
-        if isinstance(piece, Table):
+        if isinstance(piece, Paragraph):
+            _add_paragraph(outline, piece.text)
+        elif piece is not None:
             outline.table(piece.rows)
+
+
+def _without(furniture: Furniture, pieces: Sequence[Piece], outline: Outline) -> Iterator[Piece]:
+    """The pieces that are no furniture; what repeats is added where it is met for the first time."""
+    for piece in pieces:
+        line = piece.text if isinstance(piece, Paragraph) else piece
+        if not isinstance(line, str) or not furniture.holds(line):
+            yield piece
+        elif furniture.first_time(line):
+            outline.paragraph(line)
 
 
 def _add_lines(outline: Outline, lines: Sequence[str], margin: int) -> None:
     for paragraph in paragraphs(lines, margin):
-        level = numbered_level(paragraph)
-        if level is None:
-            outline.paragraph(paragraph)
-        else:
-            outline.heading(level, paragraph)
+        _add_paragraph(outline, paragraph)
 
 
-def _warnings(silent: Sequence[int]) -> list[str]:
-    named = [f"page {number} has no text layer (a scan?)" for number in silent[:_NAMED_PAGES]]
-    rest = len(silent) - len(named)
-    return [*named, f"{rest} more pages have no text layer"] if rest else named
+def _add_paragraph(outline: Outline, paragraph: str) -> None:
+    level = numbered_level(paragraph)
+    if level is None:
+        outline.paragraph(paragraph)
+    else:
+        outline.heading(level, paragraph)

@@ -1,4 +1,4 @@
-"""One PDF page as lines of text and tables in reading order, from pdfium's characters."""
+"""One PDF page as lines of text and tables in reading order, from pdfium's characters or from its picture."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import pypdfium2
 from pypdfium2 import raw
 
+from services.api.knowledge.loaders.pdf.sight import Sight
+from services.api.knowledge.loaders.pictures.lines import Block, Paragraph
 from services.api.knowledge.loaders.reading.cleaning import clean_line
 from services.api.knowledge.loaders.reading.tables import Cell
 
@@ -38,20 +40,23 @@ class Table:
     rows: list[list[Cell]]
 
 
-Piece = str | Table
+Piece = str | Table | Block
+"""A line of the text layer, a table of it, or what was read from a picture."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What stands on a page, in reading order. `number` is 1-based."""
+    """What stands on a page, in reading order. `number` is 1-based; `sight` is what its picture is still needed for."""
 
     number: int
     pieces: list[Piece]
+    sight: Sight = Sight.UNNEEDED
 
     @property
     def lines(self) -> list[str]:
-        """The lines outside tables."""
-        return [piece for piece in self.pieces if isinstance(piece, str)]
+        """The lines outside tables; a paragraph read from a picture counts as one."""
+        shown = (piece.text if isinstance(piece, Paragraph) else piece for piece in self.pieces)
+        return [line for line in shown if isinstance(line, str)]
 
 
 def page_lines(text: pypdfium2.PdfTextPage, tables: Sequence[Table]) -> list[Piece]:
@@ -85,7 +90,7 @@ def _whole(text: pypdfium2.PdfTextPage) -> str:
 
 
 def _cleaned(pieces: Sequence[Piece]) -> list[Piece]:
-    cleaned = (piece if isinstance(piece, Table) else clean_line(piece) for piece in pieces)
+    cleaned = (clean_line(piece) if isinstance(piece, str) else piece for piece in pieces)
     return [piece for piece in cleaned if piece]
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from services.api.knowledge.loaders.reading.cleaning import is_cjk, join_lines
+from services.api.knowledge.loaders.reading.openings import opens_paragraph
 from services.api.knowledge.loaders.reading.outline import numbered_level
 from services.api.knowledge.splitters.measure import THIRDS, width
 
@@ -13,10 +14,6 @@ _WINDOW_LINES = 8
 _FULL_SHARE = 0.85
 _SHORT_WIDTH = 8
 _ENDED = re.compile("[。！？!?:：;；][”’」』）)\\]\"']?$|[^.]\\.[”’)\\]\"']?$")
-_BEGINS = re.compile(
-    r"[•●▪■□○◦*·☐☑√-]\s|单位[:：]|\(?\d{1,3}[.)、）](?!\d)|[(（][一二三四五六七八九十\d]{1,3}[)）]|[一二三四五六七八九十]{1,3}、"
-    r"|第[〇零一二三四五六七八九十百千\d]{1,6}[编篇章节条款]"
-)
 
 
 def usual_margin(lines: Sequence[str]) -> int:
@@ -52,7 +49,7 @@ def _is_full(widths: Sequence[int], index: int, margin: int) -> bool:
 
 
 def _goes_on(before: str, line: str, before_is_full: bool) -> bool:  # noqa: FBT001
-    if _BEGINS.match(line) or numbered_level(before) is not None:
+    if opens_paragraph(line) or numbered_level(before) is not None:
         return False
     if not is_cjk(line[0]) and line[0].islower():
         return True

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from services.api.knowledge.loaders.reading.cleaning import clean_line
 
+_REPEATED_CHARS = 1000
 _COLUMN_LIMIT = 300
 _LEADING = frozenset("$€£¥￥(")
 _TRAILING = frozenset({")", "%", ")%", "）"})
@@ -91,7 +92,8 @@ def _spread(rows: Sequence[Sequence[Cell]]) -> list[list[_Slot]]:
 
 def _lay(grid: list[dict[int, _Slot]], number: int, column: int, cell: Cell) -> None:
     text = clean_line(cell.text)
-    for below in range(min(max(cell.rows, 1), len(grid) - number)):
+    rows = cell.rows if len(text) <= _REPEATED_CHARS else 1  # a long text in each row it reaches down to is a flood
+    for below in range(min(max(rows, 1), len(grid) - number)):
         for right in range(min(max(cell.columns, 1), _COLUMN_LIMIT - column)):
             grid[number + below].setdefault(column + right, _Slot(text, right > 0, below > 0))
 

@@ -16,11 +16,11 @@ def test_pages_and_silent_pages(tmp_path):
         ("First page text.", 1),
         ("Third page text.", 3),
     ]
-    assert document.warnings == ("page 2 has no text layer (a scan?)",)
+    assert document.warnings == ("page 2: no text was found, neither as a text layer nor in the picture of the page",)
 
 
-def test_a_scan_says_what_it_is(tmp_path):
-    with pytest.raises(EmptyFile, match="scan"):
+def test_pages_without_any_text_are_named(tmp_path):
+    with pytest.raises(EmptyFile, match="page 1: no text was found"):
         load(written(tmp_path / "a.pdf", pdf(["0 0 m 9 9 l S"])))
 
 
@@ -59,6 +59,17 @@ def test_junk_before_the_header_is_allowed(tmp_path):
 def test_damaged_or_wrong(tmp_path, content):
     with pytest.raises(UnreadableFile):
         load(written(tmp_path / "a.pdf", content))
+
+
+def test_a_damaged_page_does_not_take_the_others_with_it(tmp_path):
+    content = pdf([lines_of_text(["First page."]), lines_of_text(["Lost page."]), lines_of_text(["Third page."])])
+    assert b"[4 0 R 6 0 R 8 0 R]" in content
+    document = load(written(tmp_path / "a.pdf", content.replace(b"6 0 R 8 0 R", b"null 8 0 R")))
+    assert [(section.text, section.place.page) for section in document.sections] == [
+        ("First page.", 1),
+        ("Third page.", 3),
+    ]
+    assert document.warnings == ("page 2: damaged, and not read",)
 
 
 def test_threads_take_turns(tmp_path):

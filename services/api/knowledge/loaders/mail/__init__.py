@@ -1,0 +1,1 @@
+"""Mail and saved web pages: .eml, .msg, .mhtml."""

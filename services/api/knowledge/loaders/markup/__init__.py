@@ -1,0 +1,1 @@
+"""Formats of marked-up text: reStructuredText, Org, LaTeX, XML, SVG."""

@@ -1,0 +1,73 @@
+"""PowerPoint presentations: slide after slide, each with its notes and comments; the place is the slide's number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from services.api.domain.knowledge import Document, Section, SourceFile
+from services.api.knowledge.loaders.office.package import Package, local_name, opened
+from services.api.knowledge.loaders.office.slides import SlideReader
+from services.api.knowledge.loaders.reading.archives import check_archive
+from services.api.knowledge.loaders.reading.content_type import require_office
+from services.api.knowledge.loaders.reading.failures import check_size, document, reading
+from services.api.knowledge.loaders.reading.outline import Outline
+
+_EXPECTED = "a PowerPoint presentation"
+_USUAL_MAIN = "ppt/presentation.xml"
+_SLIDE_ID = "{http://schemas.openxmlformats.org/presentationml/2006/main}sldId"
+_RELATION_ID = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
+
+
+class PptxLoader:
+    """Reads .pptx, .pptm and .ppsx part by part: films are not unpacked into memory, broken links do no harm."""
+
+    extensions: ClassVar[frozenset[str]] = frozenset({".pptx", ".pptm", ".ppsx"})
+
+    def load(self, file: SourceFile) -> Document:
+        with reading(file):
+            check_size(file)
+            require_office(file, _EXPECTED)
+            check_archive(file, "ppt/", _EXPECTED)
+            with opened(file) as package:
+                sections, warnings = _read(file, package)
+            empty = f"{warnings[0]}; there is no other text in it" if warnings else ""
+            return document(file, sections, warnings, empty=empty)
+
+
+def _read(file: SourceFile, package: Package) -> tuple[list[Section], list[str]]:
+    main = package.related("", "officeDocument") or _USUAL_MAIN
+    slides = _slides(package, main)
+    reader = SlideReader(package, _people(package, main))
+    sections: list[Section] = []
+    missing: list[str] = []
+    for number, part in enumerate(slides, start=1):
+        outline = Outline(page=number)
+        if part is None:
+            missing.append(f"slide {number} is missing from the file")
+        else:
+            reader.read(part, outline)
+        sections.extend(outline.finish())
+        file.report(number, len(slides))
+    return sections, [*missing, *_unread(reader)]
+
+
+def _slides(package: Package, main: str) -> list[str | None]:
+    """The parts of the slides in the order of the show; None for one that is not there."""
+    targets = {relation.id: relation.target for relation in package.relations(main)}
+    ids = dict.fromkeys(slide.get(_RELATION_ID, "") for slide in package.xml(main).iter(_SLIDE_ID))
+    return [targets.get(name) for name in ids]
+
+
+def _people(package: Package, main: str) -> dict[str, str]:
+    """Who wrote comments, by the numbers that comments name them with."""
+    parts = [relation.target for relation in package.relations(main) if relation.kind in {"commentAuthors", "authors"}]
+    people = (person for part in parts for person in package.xml(part) if local_name(person) in {"cmAuthor", "author"})
+    return {person.get("id", ""): person.get("name", "") for person in people}
+
+
+def _unread(reader: SlideReader) -> Iterator[str]:
+    if reader.pictures:
+        yield f"text inside pictures was not read; the slides hold {reader.pictures} of them"
+    if reader.objects:
+        yield f"{reader.objects} files embedded in the slides were not read"

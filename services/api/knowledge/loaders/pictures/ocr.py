@@ -1,0 +1,111 @@
+"""The OCR engine: RapidOCR with the models in its wheel, made once per process. `reading.py` beside calls it."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from rapidocr import RapidOCR
+
+Pixels = NDArray[np.uint8]
+"""Rows of pixels, each blue, green, red."""
+
+_THREAD_LIMIT = 8
+_UNBOUNDED = 1_000_000
+_TALL = 1.5
+
+# One picture at a time: two would share the same cores and need twice the memory.
+_TURN = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of text, or a part of one, as it was recognised. The origin is the picture's top left corner."""
+
+    text: str
+    left: float
+    top: float
+    right: float
+    bottom: float
+    confidence: float
+
+    @property
+    def height(self) -> float:
+        """Of the letters, roughly."""
+        return self.bottom - self.top
+
+    @property
+    def middle(self) -> float:
+        """Half-way down."""
+        return (self.top + self.bottom) / 2
+
+    @property
+    def is_tall(self) -> bool:
+        """Whether it runs downwards: the picture lies on its side, or the writing is vertical."""
+        return self.height > _TALL * (self.right - self.left)
+
+
+def engine_name() -> str:
+    """What recognises, with its version; another one's results are not comparable."""
+    return f"rapidocr {version('rapidocr')}"
+
+
+def recognise(pixels: Pixels) -> list[Line]:
+    """The lines of an upright picture of reasonable size, in no order."""
+    with _TURN:
+        found = _engine()(pixels)
+    boxes, texts, confidences = (getattr(found, name, None) for name in ("boxes", "txts", "scores"))
+    if boxes is None or texts is None or confidences is None:
+        return []
+    return list(_levelled(np.asarray(boxes, dtype=float), texts, confidences))
+
+
+def _levelled(boxes: NDArray[np.float64], texts: tuple[str, ...], confidences: tuple[float, ...]) -> Iterator[Line]:
+    """Upright boxes; a slope that most lines share (a photo taken askew) is taken out, so that rows are level."""
+    runs = boxes[:, 1] - boxes[:, 0]
+    wide = runs[:, 0] > 4 * np.abs(runs[:, 1])
+    slope = float(np.median(runs[wide, 1] / runs[wide, 0])) if wide.any() else 0.0
+    for box, text, confidence in zip(boxes, texts, confidences, strict=True):
+        across, down = box[:, 0], box[:, 1] - slope * box[:, 0]
+        yield Line(
+            text,
+            round(float(across.min()), 1),
+            round(float(down.min()), 1),
+            round(float(across.max()), 1),
+            round(float(down.max()), 1),
+            round(float(confidence), 3),
+        )
+
+
+@cache
+def _engine() -> RapidOCR:
+    import rapidocr  # takes a second
+
+    models = Path(rapidocr.__file__).parent / "models"
+    return rapidocr.RapidOCR(
+        params={
+            # The classifier of upside-down lines turns long lines wrongly; `reading.py` turns whole pictures.
+            "Global.use_cls": False,
+            # Named files are never downloaded.
+            "Det.model_path": str(models / "PP-OCRv6_det_small.onnx"),
+            "Rec.model_path": str(models / "PP-OCRv6_rec_small.onnx"),
+            # A batch pads each line to its longest one: slower on a CPU, and it takes more memory.
+            "Rec.rec_batch_num": 1,
+            # Poor lines are wanted: they tell that a picture is upside down.
+            "Global.text_score": 0.0,
+            "Global.max_side_len": _UNBOUNDED,
+            "Global.log_level": "error",
+            "EngineConfig.onnxruntime.intra_op_num_threads": min(os.cpu_count() or 1, _THREAD_LIMIT),
+            "EngineConfig.onnxruntime.inter_op_num_threads": 1,
+        }
+    )

@@ -1,0 +1,1 @@
+"""Formats of records and settings: JSON, YAML, notebooks, subtitles, notes, logs, configuration."""

@@ -1,0 +1,125 @@
+"""JSON and JSON lines: values as text under their key paths. What is not valid JSON is kept as it is written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import ClassVar
+
+from services.api.domain.knowledge import Document, Place, Section, SourceFile
+from services.api.knowledge.loaders.code import code_sections
+from services.api.knowledge.loaders.reading.content_type import require_text
+from services.api.knowledge.loaders.reading.encodings import detect, open_text, read_text
+from services.api.knowledge.loaders.reading.failures import check_size, document, reading
+from services.api.knowledge.loaders.records.tree import Fields, Record, Value, below, name_of, record_table, sections_of
+from services.foundation.errors import UnreadableFile
+
+_BLOCK_RECORDS = 1000
+_NAMED_LINES = 10
+# Numbers stay text: a figure of 200,000 digits is no number to Python, and NaN is none in JSON.
+_DECODER = json.JSONDecoder(object_pairs_hook=Fields, parse_int=str, parse_float=str, parse_constant=str, strict=False)
+_TOO_DEEP = "its values are nested too deeply to be read"
+
+
+class JsonLoader:
+    """Reads .json; several values one after another are read as well."""
+
+    extensions: ClassVar[frozenset[str]] = frozenset({".json"})
+
+    def load(self, file: SourceFile) -> Document:
+        with reading(file):
+            check_size(file)
+            require_text(file)
+            text, warnings = read_text(file)
+            try:
+                values = decoded(text)
+            except json.JSONDecodeError as wrong:
+                broken = f"it is not valid JSON (line {wrong.lineno}: {wrong.msg}), so it was read as plain text"
+                return document(file, code_sections(text), (*warnings, broken))
+            except RecursionError as deep:
+                raise UnreadableFile(file=file.name.value, reason=_TOO_DEEP) from deep
+            whole: Value = values[0] if len(values) == 1 else list(values)
+            return document(file, list(sections_of(whole)), warnings)
+
+
+def decoded(text: str) -> list[Value]:
+    """The values a text holds, one after another.
+
+    Raises:
+        JSONDecodeError: it is not JSON.
+        RecursionError: it is nested too deeply.
+    """
+    text = text.removeprefix("\ufeff").strip()
+    values: list[Value] = []
+    end = 0
+    while end < len(text):
+        value, end = _DECODER.raw_decode(text, end)
+        values.append(value)
+        while end < len(text) and text[end].isspace():
+            end += 1
+    return values
+
+
+class JsonLinesLoader:
+    """Reads .jsonl and .ndjson as a stream: one record a line, a broken one named and passed over."""
+
+    extensions: ClassVar[frozenset[str]] = frozenset({".jsonl", ".ndjson"})
+
+    def load(self, file: SourceFile) -> Document:
+        with reading(file):
+            check_size(file)
+            require_text(file)
+            lines = _Lines(file)
+            sections = list(lines.sections())
+            if not sections and lines.broken:
+                return JsonLoader().load(file)
+            return document(file, sections, lines.warnings)
+
+
+class _Lines:
+    """The records of a file; remembers the lines that were not JSON."""
+
+    def __init__(self, file: SourceFile) -> None:
+        self.broken: list[int] = []
+        self._file = file
+        self._encoding = detect(file)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        if not self.broken:
+            return self._encoding.warnings
+        named = ", ".join(map(str, self.broken[:_NAMED_LINES]))
+        rest = len(self.broken) - _NAMED_LINES
+        more = f" and {rest} more" if rest > 0 else ""
+        return (*self._encoding.warnings, f"not valid JSON and therefore not read: line {named}{more}")
+
+    def sections(self) -> Iterator[Section]:
+        block: list[Record] = []
+        for record in self._records():
+            block.append(record)
+            if len(block) == _BLOCK_RECORDS:
+                yield from _block_sections(block)
+                self._file.report(record.number, None)
+                block = []
+        yield from _block_sections(block)
+
+    def _records(self) -> Iterator[Record]:
+        with open_text(self._file, self._encoding) as handle:
+            for number, line in enumerate(handle, start=1):
+                try:
+                    values = decoded(line)
+                except (json.JSONDecodeError, RecursionError):
+                    self.broken.append(number)
+                    continue
+                yield from (Record(number, value) for value in values)
+
+
+def _block_sections(block: list[Record]) -> Iterator[Section]:
+    rows = record_table(block, Place())
+    if rows is not None:
+        yield from rows
+        return
+    for record in block:
+        yield from sections_of(
+            record.value, below(Place(row=record.number, last_row=record.number), name_of(record.value))
+        )
