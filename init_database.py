@@ -34,9 +34,7 @@ _TASKS = {
 def parser() -> argparse.ArgumentParser:
     """The flags; several tasks may be given, one is done."""
     made = argparse.ArgumentParser(prog="init_database.py", description=__doc__)
-    made.add_argument(
-        "--create-tables", action="store_true", help="create the metadata tables or bring them up to date"
-    )
+    made.add_argument("--create-tables", action="store_true", help="create the metadata tables or update them")
     made.add_argument("--clear-tables", action="store_true", help="drop all metadata tables and create them again")
     made.add_argument(
         "--import-db", type=lambda file: Path(file).absolute(), metavar="FILE", help="copy the rows of another database"
@@ -53,6 +51,7 @@ def main(arguments: Sequence[str]) -> int:
     """Do what the flags say; returns the exit code: 0 done, 1 some file failed, 2 misconfigured."""
     given = parser().parse_args(arguments or ["--help"])
     os.chdir(Path(__file__).resolve().parent)  # relative folders of the settings are found from here
+    os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"  # noqa: TID251 - or gRPC writes a line for each reader of files started
     settings = load_settings()
     logs.configure("init_database", "WARNING")
     began, console = time.monotonic(), Console(soft_wrap=True)

@@ -27,6 +27,7 @@ _TAIL_LINES = 20
 _GROUP_POLL_SECONDS = 0.05
 
 CHILD_ENVIRONMENT: Mapping[str, str] = {
+    "GRPC_ENABLE_FORK_SUPPORT": "0",  # no child goes on without exec; gRPC would log a line for each one started
     "HF_HUB_OFFLINE": "1",
     "LOGDIR": "",  # FastChat writes log files into the working folder otherwise
     "PYTHONUNBUFFERED": "1",

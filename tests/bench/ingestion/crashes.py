@@ -97,7 +97,8 @@ def kill_some(stack: Stack, kills: int, tally: Tally) -> None:
     while tally.killed_api + tally.killed_readers < kills:
         time.sleep(dice.uniform(0.2, 3.0))
         api, readers = processes(stack)
-        wanted = readers if readers and (tally.killed_api + tally.killed_readers) % 2 else api
+        # A third for the api: after each of its deaths the supervisor waits longer before it starts it again.
+        wanted = readers if readers and (tally.killed_api + tally.killed_readers) % 3 else api
         if not wanted:
             continue
         with suppress(psutil.Error):
