@@ -98,13 +98,28 @@ async def test_a_file_that_needs_too_much_memory_is_given_up_and_the_next_is_rea
         assert (await parser.parse(small(tmp_path), CUT)).passages
 
 
-@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGSEGV])
-async def test_a_process_that_dies_fails_its_file_only(tmp_path: Path, ending: signal.Signals):
+async def killed(ending: signal.Signals, before: int = 0) -> int:
+    """End the process that is reading; its id."""
+    await until(lambda: any(child.pid != before for child in children()))
+    await asyncio.sleep(0.3)
+    pid = next(child.pid for child in children() if child.pid != before)
+    os.kill(pid, ending)
+    return pid
+
+
+async def test_a_file_whose_reader_was_killed_is_read_by_another(tmp_path: Path):
     async with pool() as parser:
         reading = asyncio.ensure_future(parser.parse(written(tmp_path, "slow.txt", LONG), CUT))
-        await until(lambda: bool(children()))
-        await asyncio.sleep(0.3)
-        os.kill(children()[0].pid, ending)
+        await killed(signal.SIGKILL)
+        assert (await reading).passages
+
+
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGSEGV])
+async def test_a_file_that_ends_its_reader_twice_fails_and_the_next_is_read(tmp_path: Path, ending: signal.Signals):
+    async with pool() as parser:
+        reading = asyncio.ensure_future(parser.parse(written(tmp_path, "slow.txt", LONG), CUT))
+        first = await killed(ending)
+        await killed(ending, before=first)
         with pytest.raises(ReadingCrashed, match=ending.name):
             await reading
         assert (await parser.parse(small(tmp_path), CUT)).passages

@@ -16,7 +16,7 @@ class IngestJob:
         file_id: of the file; it has one job at a time.
         sha256: of the content it is for.
         splitter: how that is cut.
-        attempt: how often it was begun.
+        attempt: how often it was begun since it last got on.
         is_staged: all its chunks are kept, unseen by readers; reading the file is done.
         warnings: sentences about what was not read.
         loader, splitter_class: the classes that made the chunks; empty before.

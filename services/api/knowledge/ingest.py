@@ -108,7 +108,7 @@ class Ingestor:
         try:
             if not job.is_staged:
                 job = await self._stage(file, job, order)
-            await self._embed_staged(base, file, order)
+            await self._embed_staged(base, file, job, order)
             return await self._switch(file, job)
         except Exception:
             await self._withdraw(file)
@@ -141,7 +141,12 @@ class Ingestor:
         parsed = await self._parser.parse(source, job.splitter)
         chunks = await asyncio.to_thread(make_chunks, file, parsed.passages)
         staged = dataclasses.replace(
-            job, is_staged=True, warnings=parsed.warnings, loader=parsed.loader, splitter_class=parsed.splitter
+            job,
+            attempt=1,
+            is_staged=True,
+            warnings=parsed.warnings,
+            loader=parsed.loader,
+            splitter_class=parsed.splitter,
         )
         async with self._indexes.storage.begin() as work:
             await work.jobs.unstage(file.id)
@@ -149,8 +154,8 @@ class Ingestor:
             await work.jobs.save(staged)
         return staged
 
-    async def _embed_staged(self, base: KnowledgeBase, file: KnowledgeFile, order: Order) -> None:
-        """Index what is staged and not marked, batch by batch."""
+    async def _embed_staged(self, base: KnowledgeBase, file: KnowledgeFile, job: IngestJob, order: Order) -> None:
+        """Index what is staged and not marked, batch by batch. An attempt that gets on is none that failed."""
         async with self._indexes.storage.begin() as work:
             total = len(await work.jobs.staged_ids(file.id))
             batch = await work.jobs.next_batch(file, limit=self._limits.embed_batch)
@@ -159,6 +164,8 @@ class Ingestor:
             await self._index_batch(base, batch)
             async with self._indexes.storage.begin() as work:
                 await work.jobs.mark([chunk.id for chunk in batch])
+                if left == total and job.attempt > 1:
+                    await work.jobs.save(dataclasses.replace(job, attempt=1))
                 left -= len(batch)
                 batch = await work.jobs.next_batch(file, limit=self._limits.embed_batch)
             order.report(Progress(Stage.INDEXING, total - left if batch else total, total))

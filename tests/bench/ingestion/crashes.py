@@ -97,8 +97,8 @@ def kill_some(stack: Stack, kills: int, tally: Tally) -> None:
     while tally.killed_api + tally.killed_readers < kills:
         time.sleep(dice.uniform(0.2, 3.0))
         api, readers = processes(stack)
-        # A third for the api: after each of its deaths the supervisor waits longer before it starts it again.
-        wanted = readers if readers and (tally.killed_api + tally.killed_readers) % 3 else api
+        # A fifth for the api: after each of its deaths the supervisor waits longer before it starts it again.
+        wanted = api if (tally.killed_api + tally.killed_readers) % 5 == 0 else readers
         if not wanted:
             continue
         with suppress(psutil.Error):

@@ -64,14 +64,11 @@ class ParserPool:
 
     async def parse(self, file: SourceFile, splitter: SplitterChoice) -> Parsed:
         """As `Parser.parse`; when the caller is cancelled, so is the reading."""
-        task, kept = Task.of(file, splitter), self._kept()
-        if kept is not None:
-            try:
-                return await self._parse_with(kept, task, file)
-            except ReadingCrashed:
-                if kept.has_spoken:
-                    raise
-                log.info("an idle process had died; %r is read by a fresh one", file.name.value)
+        task = Task.of(file, splitter)
+        try:
+            return await self._parse_with(self._kept() or await self._started(), task, file)
+        except ReadingCrashed as crashed:  # killed from outside, or by the file: a second death tells
+            log.warning("%s It is read once more", crashed)
         return await self._parse_with(await self._started(), task, file)
 
     async def _parse_with(self, child: _Child, task: Task, file: SourceFile) -> Parsed:
@@ -130,10 +127,9 @@ class ParserPool:
 
 
 class _Child:
-    """One process, one file at a time. `has_spoken`: it has said something of the file it was given last."""
+    """One process, one file at a time."""
 
     def __init__(self, process: Process, limits: ParsingLimits, folder: Path) -> None:
-        self.has_spoken = False
         self._folder = folder
         self._process = process
         self._limits = limits
@@ -155,7 +151,6 @@ class _Child:
         """Have it read one file; it is broken unless that ends in an answer."""
         self._files += 1
         self._is_broken = True
-        self.has_spoken = False
         self._verdict = None
         self._began_at = self._heard_at = asyncio.get_running_loop().time()
         watching = asyncio.create_task(self._watch(task.name))
@@ -190,7 +185,6 @@ class _Child:
         line = await self._stdout.readline()
         if not line.endswith(b"\n"):
             raise self._verdict or ReadingCrashed(file=name, reason=await self._death())
-        self.has_spoken = True
         self._heard_at = asyncio.get_running_loop().time()
         return from_line(line)
 

@@ -81,6 +81,20 @@ async def test_a_file_that_ends_the_service_again_and_again_is_given_up(bench: W
     assert (await bench.service.adopt(BASE, FILE)).state is FileState.INDEXED, "asked for again, it is tried again"
 
 
+async def test_a_long_file_survives_any_number_of_crashes_as_long_as_it_gets_on(bench: Workbench):
+    text = "\n".join(f"年假 第{number}条" for number in range(30))
+    await crash(bench, text)
+    for _ in range(2 * MOST_ATTEMPTS):
+        bench.embedder.failures = [None, Crash()]
+        with pytest.raises(Crash):
+            await bench.service.resume()
+    bench.embedder.failures = []
+    await bench.service.resume()
+    assert (await record(bench)).state is FileState.INDEXED
+    assert [len(ids) for ids in await bench.indexed()] == [30, 30, 30]
+    assert sum(bench.embedder.calls) == 30 + 2 * (2 * MOST_ATTEMPTS + 1), "what was under way at each crash, again"
+
+
 async def gated(bench: Workbench, text: str) -> asyncio.Task[KnowledgeFile]:
     """An upload that has got as far as the embedder."""
     bench.embedder.gate = asyncio.Event()
