@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Collection
 from pathlib import Path
 
 import olefile
@@ -20,7 +19,7 @@ _SIGNATURES = (
     (b"MM\x00*", ".tif"),
 )
 _ZIP, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-_PARTS = (("word/", ".docx"), ("xl/", ".xlsx"), ("ppt/", ".pptx"))
+_MAIN_PARTS = {"word/document.xml": ".docx", "xl/workbook.xml": ".xlsx", "ppt/presentation.xml": ".pptx"}
 _MIME_TYPES = {
     b"application/epub+zip": ".epub",
     b"application/vnd.oasis.opendocument.text": ".odt",
@@ -61,11 +60,8 @@ def _container_extension(path: Path) -> str | None:
                     return _MIME_TYPES.get(part.read(100).strip())
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError, EOFError):  # damaged, encrypted, odd
         return None
-    return next((extension for folder, extension in _PARTS if _holds(names, folder)), None)
-
-
-def _holds(names: Collection[str], folder: str) -> bool:
-    return any(name.startswith(folder) for name in names)
+    kinds = {_MAIN_PARTS[name] for name in names if name in _MAIN_PARTS}
+    return kinds.pop() if len(kinds) == 1 else None
 
 
 def _compound_extension(path: Path) -> str | None:

@@ -18,7 +18,7 @@ def container(**members: str) -> bytes:
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w") as archive:
         for name, text in members.items():
-            archive.writestr(name.replace("__", "/"), text)
+            archive.writestr(name, text)
     return made.getvalue()
 
 
@@ -31,12 +31,13 @@ def container(**members: str) -> bytes:
         (b"\xff\xd8\xff\xe0", ".jpg"),
         (b"RIFF\x00\x00\x00\x00WEBPVP8 ", ".webp"),
         (b"RIFF\x00\x00\x00\x00WAVEfmt ", None),
-        (container(word__document="x"), ".docx"),
-        (container(xl__workbook="x"), ".xlsx"),
-        (container(ppt__slides="x"), ".pptx"),
+        (container(**{"word/document.xml": "x"}), ".docx"),
+        (container(**{"xl/workbook.xml": "x", "word/../../x.txt": "x"}), ".xlsx"),
+        (container(**{"ppt/presentation.xml": "x"}), ".pptx"),
+        (container(**{"ppt/presentation.xml": "x", "word/document.xml": "x"}), None),
         (container(mimetype="application/epub+zip"), ".epub"),
         (container(mimetype="application/vnd.oasis.opendocument.text"), ".odt"),
-        (container(mimetype="application/x-other", word__x="x"), None),
+        (container(**{"mimetype": "application/x-other", "word/document.xml": "x"}), None),
         (container(anything="x"), None),
         (b"PK\x03\x04 and then nothing", None),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 600, None),
