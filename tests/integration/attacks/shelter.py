@@ -79,9 +79,9 @@ class Shelter:
         }
 
     def inside(self) -> set[str]:
-        """Every entry of the data folder but what the stores keep for themselves."""
+        """Every entry of the data folder but what the stores and the readers of files keep for themselves."""
         found = (path.relative_to(self.data) for path in self.data.rglob("*"))
-        return {str(path) for path in found if not path.parts[0].startswith(("info.db", "vectors.milvus"))}
+        return {str(path) for path in found if not path.parts[0].startswith(("info.db", "vectors.milvus", ".cache"))}
 
 
 def envelope(answer: httpx.Response) -> dict[str, Any]:
