@@ -138,6 +138,7 @@ class Ingestor:
         source = dataclasses.replace(
             order.source, report=lambda done, total: order.report(Progress(Stage.READING, done, total))
         )
+        order.report(Progress(Stage.READING))
         parsed = await self._parser.parse(source, job.splitter)
         chunks = await asyncio.to_thread(make_chunks, file, parsed.passages)
         staged = dataclasses.replace(
@@ -159,6 +160,7 @@ class Ingestor:
         async with self._indexes.storage.begin() as work:
             total = len(await work.jobs.staged_ids(file.id))
             batch = await work.jobs.next_batch(file, limit=self._limits.embed_batch)
+        order.report(Progress(Stage.INDEXING, 0, total))
         left = total
         while batch:
             await self._index_batch(base, batch)

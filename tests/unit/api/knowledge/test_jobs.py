@@ -135,7 +135,8 @@ async def test_deleting_a_file_that_is_being_indexed_does_not_wait_for_it(bench:
 async def test_how_far_a_file_has_got_is_known_while_it_is_indexed(bench: Workbench):
     adding = await gated(bench, NEW)
     file = await record(bench)
-    assert bench.service.progress[file.id].stage is Stage.WAITING
+    begun = bench.service.progress[file.id]
+    assert (begun.stage, begun.done, begun.total) == (Stage.INDEXING, 0, 5)
     assert bench.embedder.gate is not None
     bench.embedder.reached.clear()
     gate, bench.embedder.gate = bench.embedder.gate, asyncio.Event()
