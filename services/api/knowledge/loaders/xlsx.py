@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import itertools
-import re
 from collections.abc import Iterator, Sequence
 from typing import ClassVar, Protocol
 
@@ -12,6 +11,7 @@ import openpyxl
 
 from services.api.domain.knowledge import Document, Place, Section, SourceFile
 from services.api.knowledge.loaders.reading.archives import check_archive
+from services.api.knowledge.loaders.reading.cells import is_default_sheet, shown_number
 from services.api.knowledge.loaders.reading.cleaning import clean_line
 from services.api.knowledge.loaders.reading.content_type import require_office
 from services.api.knowledge.loaders.reading.failures import check_size, document, reading
@@ -19,9 +19,6 @@ from services.api.knowledge.loaders.reading.rows import Row, row_sections
 
 _EXPECTED = "an Excel workbook"
 _ROW_LIMIT = 200_000
-_DEFAULT_SHEET = re.compile(r"(?i)(sheet|工作表|feuil|tabelle)\s*\d*")
-_PERCENT = re.compile(r"0(?:\.(0+))?%")
-_FIXED = re.compile(r"#,##0(?:\.(0+))?|0\.(0+)")
 
 
 class _Shown(Protocol):
@@ -56,7 +53,7 @@ def _sheets(file: SourceFile) -> tuple[list[Section], list[str]]:
                 sheet.reset_dimensions()
                 rows = _rows(sheet.iter_rows())
                 name = clean_line(sheet.title)
-                place = Place(sheet=name, heading=() if _DEFAULT_SHEET.fullmatch(name) else (name,))
+                place = Place(sheet=name, heading=() if is_default_sheet(name) else (name,))
                 sections.extend(row_sections(itertools.islice(rows, _ROW_LIMIT), place))
                 if next(rows, None) is not None:
                     notes.append(f"sheet {name!r}: only the first {_ROW_LIMIT} rows were read")
@@ -83,7 +80,7 @@ def _shown(cell: _Shown) -> str:
         case bool():
             return "TRUE" if value else "FALSE"
         case int() | float():
-            return _number(value, str(cell.number_format or ""))
+            return shown_number(value, str(cell.number_format or ""))
         case datetime.datetime():
             midnight = value.time() == datetime.time()
             return value.date().isoformat() if midnight else value.isoformat(sep=" ", timespec="seconds")
@@ -91,14 +88,3 @@ def _shown(cell: _Shown) -> str:
             return value.isoformat()
         case _:
             return clean_line(str(value))
-
-
-def _number(value: float, shape: str) -> str:
-    percent = _PERCENT.search(shape)
-    if percent:
-        return f"{value * 100:.{len(percent[1] or '')}f}%"
-    fixed = _FIXED.search(shape)
-    if fixed:
-        comma = "," if shape[fixed.start()] == "#" else ""
-        return f"{value:{comma}.{len(fixed[1] or fixed[2] or '')}f}"
-    return str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else f"{value:.10g}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import io
 import itertools
-import re
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -15,6 +14,7 @@ from services.api.domain.knowledge import Document, Place, Section, SourceFile
 from services.api.knowledge.loaders.legacy.charsets import decoded
 from services.api.knowledge.loaders.legacy.container import SIGNATURE, open_container
 from services.api.knowledge.loaders.legacy.disguised import load_as, real_extension
+from services.api.knowledge.loaders.reading.cells import is_default_sheet, shown_number
 from services.api.knowledge.loaders.reading.cleaning import clean_line
 from services.api.knowledge.loaders.reading.failures import check_size, document, reading
 from services.api.knowledge.loaders.reading.rows import Row, row_sections
@@ -22,9 +22,6 @@ from services.foundation.errors import EncryptedFile, UnreadableFile
 
 _ROW_LIMIT = 1_000_000
 _REPORTED_ROWS = 1000
-_DEFAULT_SHEET = re.compile(r"(?i)(sheet|工作表|feuil|tabelle)\s*\d*")
-_PERCENT = re.compile(r"0(?:\.(0+))?%")
-_FIXED = re.compile(r"#,##0(?:\.(0+))?|0\.(0+)")
 _ENCRYPTED = "encrypted"
 _UNICODE = 80
 
@@ -91,7 +88,7 @@ def _sheets(file: SourceFile) -> tuple[list[Section], list[str]]:
             title = clean_line(_text(book, name))
             if sheet.nrows > left:
                 notes.append(f"sheet {title!r}: only the first {left} rows were read")
-            place = Place(sheet=title, heading=() if _DEFAULT_SHEET.fullmatch(title) else (title,))
+            place = Place(sheet=title, heading=() if is_default_sheet(title) else (title,))
             rows = _rows(book, sheet, file)
             sections.extend(row_sections(itertools.islice(rows, left), place))
             left -= min(sheet.nrows, left)
@@ -145,7 +142,7 @@ def _shown(book: xlrd.Book, cell: xlrd.sheet.Cell) -> str:
         case xlrd.XL_CELL_TEXT:
             return clean_line(_text(book, cell.value))
         case xlrd.XL_CELL_NUMBER:
-            return _number(cell.value, _shape(book, cell))
+            return shown_number(cell.value, _shape(book, cell))
         case xlrd.XL_CELL_DATE:
             return _date(cell.value, book.datemode)
         case xlrd.XL_CELL_BOOLEAN:
@@ -175,18 +172,7 @@ def _date(value: float, mode: int) -> str:
     try:
         moment: datetime.datetime = xlrd.xldate_as_datetime(value, mode)
     except (ValueError, OverflowError):
-        return _number(value, "")
+        return shown_number(value, "")
     if 0 < value < 1:
         return moment.time().isoformat(timespec="seconds")
     return moment.date().isoformat() if moment.time() == datetime.time() else moment.isoformat(" ", "seconds")
-
-
-def _number(value: float, shape: str) -> str:
-    percent = _PERCENT.search(shape)
-    if percent:
-        return f"{value * 100:.{len(percent[1] or '')}f}%"
-    fixed = _FIXED.search(shape)
-    if fixed:
-        comma = "," if shape[fixed.start()] == "#" else ""
-        return f"{value:{comma}.{len(fixed[1] or fixed[2] or '')}f}"
-    return str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else f"{value:.10g}"
