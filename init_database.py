@@ -13,14 +13,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
-from services.api.bootstrap import Parts, Replacements, build
+from services.api.bootstrap import Replacements, Role, build
 from services.api.domain.names import KnowledgeBaseName
 from services.api.knowledge.maintenance import Outcome, Step, Task
+from services.api.parts import Parts
 from services.foundation import logs
 from services.foundation.errors import ChatchatError
 from services.foundation.settings.load import load_settings
 from services.foundation.settings.tree import Settings
-from services.supervisor.lending import served
+from services.supervisor.lending import is_milvus_open, served
 
 _TASKS = {
     Task.RECREATE: ("-r", "drop the vectors and records of each base and rebuild them from its files"),
@@ -65,7 +66,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 async def _work(settings: Settings, given: argparse.Namespace, console: Console) -> int:
-    parts = build(settings, Replacements())
+    parts = build(settings, Replacements(), Role.SCRIPT if await is_milvus_open(settings) else Role.WHOLE)
     async with parts.maintained(clear=given.clear_tables, import_from=given.import_db):
         task = next((task for task in _TASKS if task in (given.task or ())), None)  # 0.2.10 lets the first win
         if task is None:

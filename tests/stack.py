@@ -36,7 +36,10 @@ class Stack:
     workers: int = 3
 
     def __post_init__(self) -> None:
-        self.ports = {name: free_port() for name in ("controller", "gateway", "api", "webui", "supervisor")}
+        self.ports = {
+            name: free_port()
+            for name in ("controller", "gateway", "api", "webui", "supervisor", "milvus", "milvus_health", "ingest")
+        }
         self.ports["worker"] = free_run(self.workers)  # one for each worker, counted up
         self.data_dir = self.folder / "knowledge_base"
         self.log_dir = self.folder / "logs"
@@ -105,7 +108,8 @@ class Stack:
     def is_ready(self) -> bool:
         health = [f"{self.gateway}/healthz"]
         if self.api_wanted:
-            health.append(f"{self.api}/healthz")
+            ports = [self.ports[name] for name in ("api", "ingest", "milvus_health")]
+            health += [f"http://127.0.0.1:{port}/healthz" for port in ports]
         if self.webui:
             health.append(f"{self.webui_url}/_stcore/health")
         try:
@@ -155,6 +159,9 @@ def _short_name(command: list[str], pid: int) -> str:
     if "--name" in command:  # a worker is told its own
         return command[command.index("--name") + 1]
     line = " ".join(command)
+    for role in ("milvus", "ingest"):
+        if "services.api" in command and role in command:
+            return role
     known = {"services.controller": "controller", "services.gateway": "gateway", "services.api": "api"}
     known |= {"streamlit": "webui", "services.supervisor.guard": "guard", "guard.py": "guard"}
     return next((name for part, name in known.items() if part in line), f"other-{pid}")

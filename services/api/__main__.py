@@ -1,28 +1,48 @@
-"""`python -m services.api`: the Chatchat API as a process."""
+"""`python -m services.api [ingest | milvus]`: the Chatchat API as a process, or one of those behind it."""
 
 from __future__ import annotations
 
+import argparse
 import sys
 
 import uvicorn
+from fastapi import FastAPI
 
 from services.api.app import create_app
+from services.api.backstage import create_ingest_app, create_milvus_app
+from services.api.bootstrap import Role
 from services.foundation import logs
 from services.foundation.errors import ChatchatError
 from services.foundation.settings.load import load_settings
+from services.foundation.settings.tree import Endpoint, Settings
 
 
 def main() -> None:
     """Read the settings and serve."""
+    parser = argparse.ArgumentParser(prog="python -m services.api", description=__doc__)
+    parser.add_argument("process", nargs="?", choices=("api", "ingest", "milvus"), default="api")
+    parser.add_argument("--number", type=int, default=1, help="tells processes that index files apart")
+    given = parser.parse_args()
     settings = load_settings()
-    logs.configure("api", settings.server.logging.level)
-    endpoint = settings.server.api
+    logs.configure(given.process, settings.server.logging.level)
     try:
-        app = create_app(settings)
+        app, endpoint = _process(settings, given.process, given.number)
     except ChatchatError as failure:
         sys.stderr.write(f"Configuration error: {failure}\n")
         raise SystemExit(2) from None
     uvicorn.run(app, host=endpoint.host, port=endpoint.port, log_config=None, timeout_graceful_shutdown=3)
+
+
+def _process(settings: Settings, name: str, number: int) -> tuple[FastAPI, Endpoint]:
+    server = settings.server
+    match name:
+        case "ingest":
+            where = server.ingest.model_copy(update={"port": server.ingest.port + number - 1})
+            return create_ingest_app(settings, number=number), where
+        case "milvus":
+            return create_milvus_app(settings), server.milvus_health
+        case _:
+            return create_app(settings, role=Role.API), server.api
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 
-from services.api.bootstrap import Parts, Replacements, build
+from services.api.bootstrap import Replacements, Role, build
+from services.api.parts import Parts
 from services.foundation.access import AccessCheck
 from services.foundation.errors import ChatchatError
 from services.foundation.http import (
@@ -29,9 +30,9 @@ _ON_BASES = ("details", "files", "preview_docs", "cancel_docs")
 _NEW_PATHS = ("/conversations", "/models", *(f"/knowledge_base/{name}" for name in _ON_BASES))
 
 
-def create_app(settings: Settings, replace: Replacements | None = None) -> FastAPI:
+def create_app(settings: Settings, replace: Replacements | None = None, role: Role = Role.WHOLE) -> FastAPI:
     """Make the API. `replace` puts other parts (fakes) in the place of the configured ones."""
-    parts = build(settings, replace or Replacements())
+    parts = build(settings, replace or Replacements(), role)
 
     def dialect(error: ChatchatError, request: Request) -> JSONResponse:
         path: str = request.scope["path"]

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+import enum
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from fastapi import APIRouter
 from pydantic import SecretStr
 
 from services.api.catalog import routes as catalog_routes
@@ -25,23 +23,46 @@ from services.api.domain.ports import ChatModel, Embedder, Parser, Storage, Text
 from services.api.inference.gateway import GatewayChatModel, GatewayEmbedder
 from services.api.knowledge import routes as knowledge_routes
 from services.api.knowledge.files import ContentFolders
+from services.api.knowledge.indexing import Indexer
 from services.api.knowledge.ingest import Indexes, IngestLimits, Ingestor
 from services.api.knowledge.loaders import LOADERS
 from services.api.knowledge.maintenance import Maintenance
 from services.api.knowledge.orders import Catalogue
 from services.api.knowledge.parsing.pool import ParserPool, ParsingLimits
+from services.api.knowledge.queue import Indexing, IndexQueue
 from services.api.knowledge.retrieval import HybridRetriever
 from services.api.knowledge.service import KnowledgeService
 from services.api.knowledge.splitters import SPLITTERS
 from services.api.knowledge.text_index import TEXT_INDEXES
 from services.api.knowledge.vector_stores import VECTOR_STORES
+from services.api.knowledge.vector_stores.milvus.lite import LiteServer
+from services.api.parts import Parts
 from services.api.storage.database import SqlStorage
 from services.clients.openai import OpenAIClient
-from services.foundation.http import Health
 from services.foundation.settings.tree import Settings
 
-log = logging.getLogger(__name__)
+VECTORS = "vectors.milvus"
+"""Folder of the embedded vector store, in the data folder."""
 PROMPTS = Path(__file__).resolve().parents[2] / "configs" / "prompts"
+
+
+class Role(enum.StrEnum):
+    """What of the knowledge service's work a process does; several processes do it together, except for WHOLE."""
+
+    WHOLE = "whole"
+    API = "api"
+    INGEST = "ingest"
+    SCRIPT = "script"
+
+    @property
+    def shares(self) -> bool:
+        """The embedded vector store is open in a process of its own."""
+        return self is not Role.WHOLE
+
+    @property
+    def indexes(self) -> bool:
+        """Files are indexed in this process."""
+        return self is not Role.API
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,85 +77,25 @@ class Replacements:
     parser: Parser | None = None
 
 
-@dataclass(slots=True)
-class Parts:
-    """Everything the API is made of, built and not yet started."""
+def build(settings: Settings, replace: Replacements, role: Role = Role.WHOLE, *, number: int = 1) -> Parts:
+    """Join the parts by hand. Constructors are light; nothing is opened here.
 
-    client: OpenAIClient
-    database: SqlStorage
-    indexes: Indexes
-    knowledge: KnowledgeService
-    maintenance: Maintenance
-    parser: Parser
-    recorder: Recorder
-    routers: Sequence[APIRouter]
-    _ready: bool = False
-    _resuming: asyncio.Task[None] | None = field(default=None, repr=False)
-
-    async def start(self) -> None:
-        """Open the stores; then, in the background, finish what a crash interrupted."""
-        await self.indexes.storage.start()
-        await self.open_indexes()
-        self._resuming = asyncio.create_task(self._resume())
-        self._ready = True
-
-    async def open_indexes(self) -> None:
-        """Open the vector store and the keyword index."""
-        await asyncio.gather(self.indexes.keywords.start(), self.indexes.vectors.start())
-
-    @asynccontextmanager
-    async def maintained(self, *, clear: bool, import_from: Path | None) -> AsyncIterator[None]:
-        """Open the metadata database for a script, and close at the end whatever was opened inside the block.
-
-        Args:
-            clear: drop all tables and create them again.
-            import_from: another SQLite database whose rows are copied in.
-        """
-        try:
-            await self.database.start()
-            if clear:
-                await self.database.clear()
-            if import_from is not None:
-                await self.database.import_rows(import_from)
-            yield
-        finally:
-            await self.stop()
-
-    async def _resume(self) -> None:
-        try:
-            await self.knowledge.resume()
-        except Exception:
-            log.exception("interrupted work could not be taken up")
-
-    async def stop(self) -> None:
-        """Close the stores."""
-        self._ready = False
-        if self._resuming is not None:
-            self._resuming.cancel()
-            await asyncio.gather(self._resuming, return_exceptions=True)
-        await self.knowledge.stop()
-        await self.parser.stop()
-        await self.recorder.settle()
-        await self.client.close()
-        await self.indexes.vectors.stop()
-        await self.indexes.keywords.stop()
-        await self.indexes.storage.stop()
-
-    def health(self) -> Health:
-        """Ready once the stores are open."""
-        return Health("ok" if self._ready else "starting")
-
-
-def build(settings: Settings, replace: Replacements) -> Parts:
-    """Join the parts by hand. Constructors are light; nothing is opened here."""
+    Args:
+        settings: all of them.
+        replace: parts to take instead of the configured ones.
+        role: of the process.
+        number: tells processes of one role on one machine apart.
+    """
     client = _client(settings)
     embedder = replace.embedder or GatewayEmbedder(client, settings.knowledge.retrieval.unreadable_share)
     database = SqlStorage(settings.database_url)
-    indexes = _indexes(settings, replace, database)
+    indexes = _indexes(settings, replace, database, role)
     folders = ContentFolders(settings.server.data_dir, settings.knowledge.file_limit_bytes)
     parser = replace.parser or _parser(settings, folders)
-    limits = IngestLimits(settings.knowledge.parallel_files, settings.knowledge.embed_batch)
-    knowledge = _knowledge(settings, folders, indexes, Ingestor(indexes, embedder, parser, limits))
+    parallel_files, holder = settings.knowledge.parallel_files, f"{role}-{number}@{socket.gethostname()}"
+    ingestor = Ingestor(indexes, embedder, parser, IngestLimits(parallel_files, settings.knowledge.embed_batch))
+    indexer = Indexer(indexes, ingestor, folders, holder=f"{holder}/indexer", parallel_files=parallel_files)
+    knowledge = _knowledge(settings, folders, indexes, Indexing(IndexQueue(indexes.storage, holder), ingestor))
     retriever = HybridRetriever(indexes, embedder, settings.knowledge.retrieval)
     conversations = ConversationService(indexes.storage)
     recorder = Recorder(conversations.record)
@@ -160,7 +121,14 @@ def build(settings: Settings, replace: Replacements) -> Parts:
         conversation_routes.router(conversations),
         catalog_routes.router(CatalogueService(settings.models, running)),
     )
-    return Parts(client, database, indexes, knowledge, Maintenance(knowledge, folders), parser, recorder, routers)
+    maintenance, own_indexer = Maintenance(knowledge, folders), indexer if role.indexes else None
+    return Parts(client, database, indexes, knowledge, own_indexer, maintenance, parser, recorder, routers)
+
+
+def open_milvus(settings: Settings) -> LiteServer:
+    """Open the embedded vector store where the other processes look for it. Raises StoreFailed."""
+    where = settings.server.milvus
+    return LiteServer(settings.server.data_dir / VECTORS, host=where.host, port=where.port)
 
 
 def _client(settings: Settings) -> OpenAIClient:
@@ -173,21 +141,22 @@ def _client(settings: Settings) -> OpenAIClient:
     )
 
 
-def _indexes(settings: Settings, replace: Replacements, database: SqlStorage) -> Indexes:
-    data, chosen = settings.server.data_dir, settings.knowledge
+def _indexes(settings: Settings, replace: Replacements, database: SqlStorage, role: Role) -> Indexes:
+    data, chosen, options = settings.server.data_dir, settings.knowledge, settings.knowledge.vector_store.options
+    if role.shares and settings.embeds_milvus:
+        options = {"lite_uri": settings.server.milvus.url, **options}
     return Indexes(
         storage=replace.storage or database,
-        vectors=replace.vectors
-        or VECTOR_STORES.build(chosen.vector_store.name, data / "vectors.milvus", chosen.vector_store.options),
+        vectors=replace.vectors or VECTOR_STORES.build(chosen.vector_store.name, data / VECTORS, options),
         keywords=replace.keywords
         or TEXT_INDEXES.build(chosen.text_index.name, data / "info.db", options=chosen.text_index.options),
     )
 
 
-def _knowledge(settings: Settings, folders: ContentFolders, indexes: Indexes, ingestor: Ingestor) -> KnowledgeService:
+def _knowledge(settings: Settings, folders: ContentFolders, indexes: Indexes, indexing: Indexing) -> KnowledgeService:
     embedding = [name for name, served in settings.models.served.items() if served.task == "embedding"]
     catalogue = Catalogue(embedding, settings.models.default_embedding, list(VECTOR_STORES), SPLITTERS, list(LOADERS))
-    return KnowledgeService(indexes, folders, ingestor, catalogue, settings.knowledge)
+    return KnowledgeService(indexes, folders, indexing, catalogue, settings.knowledge)
 
 
 def _parser(settings: Settings, folders: ContentFolders) -> ParserPool:

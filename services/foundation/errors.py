@@ -20,6 +20,7 @@ ChatchatError               internal                    INTERNAL
 │   ├── ReadingTooDemanding file.too_demanding          INVALID
 │   └── ReadingCrashed      file.crashed_reader         INVALID
 ├── IngestAbandoned         file.abandoned              INVALID
+├── IndexerAbsent           file.no_indexer             UNAVAILABLE
 ├── FileTooLarge            file.too_large              TOO_LARGE
 ├── ConversationNotFound    conversation.not_found      NOT_FOUND
 ├── PromptNotFound          prompt.not_found            NOT_FOUND
@@ -211,6 +212,15 @@ class ReadingCrashed(UnreadableFile):
     sentence = (
         "Reading the file {file!r} ended the process that read it ({reason}). It may be damaged: open it in its own "
         "program, save it anew and upload it again."
+    )
+
+
+class IndexerAbsent(ChatchatError):
+    code = "file.no_indexer"
+    kind = Kind.UNAVAILABLE
+    sentence = (
+        "The file {file!r} is stored and waits to be indexed: no process that indexes files is running. It will be "
+        "indexed once one is; startup.py starts it."
     )
 
 

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
+import httpx
+
 from services.clients.openai import OpenAIClient
 from services.foundation.errors import ChatchatError, InvalidSetting, ServiceUnreachable
 from services.foundation.settings.tree import Settings
@@ -61,6 +63,17 @@ async def served(settings: Settings, models: Collection[str]) -> AsyncIterator[N
 def _why(ended: asyncio.Task[None]) -> str:
     failure = None if ended.cancelled() else ended.exception()
     return "they were stopped" if failure is None else str(failure)
+
+
+async def is_milvus_open(settings: Settings) -> bool:
+    """Whether a process of a running stack has the embedded Milvus open: then it must be used through that one."""
+    if not settings.embeds_milvus:
+        return False
+    try:
+        async with httpx.AsyncClient(trust_env=False, timeout=5) as client:
+            return (await client.get(f"{settings.server.milvus_health.url}/healthz")).status_code == 200
+    except httpx.HTTPError:
+        return False
 
 
 async def _are_served(settings: Settings, models: Collection[str]) -> bool:

@@ -162,7 +162,8 @@ def _free_ports(settings: Settings) -> Iterator[int]:
     server = settings.server
     claimed = {served.port for served in settings.models.served.values()}
     claimed |= {other.port for other in (server.controller, server.gateway, server.api, server.webui)}
-    claimed.add(server.supervisor.port)
+    claimed |= {server.supervisor.port, server.milvus.port, server.milvus_health.port}
+    claimed |= {server.ingest.port + number for number in range(settings.knowledge.ingest_processes)}
     return (port for port in count(server.worker.port) if port not in claimed)
 
 
@@ -246,15 +247,27 @@ def _servers(settings: Settings, flags: Flags) -> list[ProcessSpec]:
     if flags.control_plane:
         wanted.append(_service("controller", server.controller, "FastChat controller"))
         wanted.append(_service("gateway", server.gateway, "OpenAI-compatible API"))
+    if flags.api and settings.embeds_milvus:
+        milvus = _service("milvus", server.milvus_health, "embedded Milvus", "services.api", "milvus")
+        wanted.append(replace(milvus, port_setting="server.milvus_health.port"))
     if flags.api:
+        wanted += [_indexing(settings, number) for number in range(1, settings.knowledge.ingest_processes + 1)]
         wanted.append(_service("api", server.api, "Chatchat API"))
     return wanted
 
 
-def _service(name: str, endpoint: Endpoint, description: str) -> ProcessSpec:
+def _indexing(settings: Settings, number: int) -> ProcessSpec:
+    first = settings.server.ingest
+    where = first.model_copy(update={"port": first.port + number - 1})
+    name = "ingest" if number == 1 else f"ingest-{number}"
+    spec = _service(name, where, "indexing of files", "services.api", "ingest", "--number", str(number))
+    return replace(spec, port_setting="server.ingest.port")
+
+
+def _service(name: str, endpoint: Endpoint, description: str, *command: str) -> ProcessSpec:
     return ProcessSpec(
         name=name,
-        command=_module(f"services.{name}"),
+        command=_module(*(command or (f"services.{name}",))),
         host=endpoint.host,
         port=endpoint.port,
         health_url=f"{_local_url(endpoint.host, endpoint.port)}/healthz",
@@ -282,8 +295,8 @@ def _webui(settings: Settings) -> ProcessSpec:
     )
 
 
-def _module(name: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", name)
+def _module(*name: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", *name)
 
 
 def _local_url(host: str, port: int) -> str:

@@ -50,7 +50,8 @@ def test_a_departed_reader_stops_the_generation(stack: Stack, api: httpx.Client)
 
 
 @pytest.mark.parametrize(
-    "name", ["worker-all-minilm-l6-v2", "worker-extractive", "gateway", "api", "controller", "webui"]
+    "name",
+    ["worker-all-minilm-l6-v2", "worker-extractive", "gateway", "api", "ingest", "milvus", "controller", "webui"],
 )
 def test_a_killed_process_is_back_and_uploads_are_still_there(
     stack: Stack, api, make_base, tmp_path, name: str
@@ -87,7 +88,7 @@ def own_stack(tmp_path: Path):
 
 def test_sigterm_takes_everything_down(own_stack: Stack) -> None:
     family = own_stack.processes()
-    assert {"supervisor", "controller", "gateway", "api", "webui"} <= set(family)
+    assert {"supervisor", "controller", "gateway", "api", "ingest", "milvus", "webui"} <= set(family)
     assert own_stack.stop() <= 10
     assert not [name for name, process in family.items() if process.is_running()]
 

@@ -31,6 +31,8 @@ class Script:
 
     data: Path
     gateway_port: int = field(default_factory=free_port)
+    milvus_port: int = field(default_factory=free_port)
+    milvus_health_port: int = field(default_factory=free_port)
     said: str = ""
 
     async def run(self, *arguments: str, folder: Path | None = None) -> int:
@@ -38,6 +40,9 @@ class Script:
         environment = os.environ | {  # noqa: TID251
             "CHATCHAT_SERVER__DATA_DIR": str(self.data),
             "CHATCHAT_SERVER__GATEWAY__PORT": str(self.gateway_port),
+            "CHATCHAT_SERVER__MILVUS__PORT": str(self.milvus_port),
+            "CHATCHAT_SERVER__MILVUS_HEALTH__PORT": str(self.milvus_health_port),
+            "CHATCHAT_SERVER__LOGGING__FOLDER": str(self.data / "logs"),
         }
         process = await asyncio.create_subprocess_exec(
             sys.executable, str(SCRIPT), *arguments, cwd=folder or self.data, env=environment,

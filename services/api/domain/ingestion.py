@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from services.api.domain.knowledge import FileId, SplitterChoice
 
@@ -30,6 +31,28 @@ class IngestJob:
     warnings: tuple[str, ...] = ()
     loader: str = ""
     splitter_class: str = ""
+
+
+class JobLost(Exception):
+    """What was done of a job must be left as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """The right to work on a job. It runs out unless it is renewed, so that nobody waits for the dead.
+
+    Attributes:
+        holder: the process that has it, by a name that it has again after a restart.
+        seconds: how long it lasts from the time it is given.
+    """
+
+    holder: str
+    seconds: float
+
+    @property
+    def until(self) -> datetime:
+        """When a hold given now runs out."""
+        return datetime.now(UTC) + timedelta(seconds=self.seconds)
 
 
 class Stage(enum.StrEnum):

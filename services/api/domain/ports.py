@@ -8,7 +8,7 @@ from typing import ClassVar, Protocol
 
 from services.api.domain.answering import ChatEvent, Finished, ModelRequest, Question, Token
 from services.api.domain.conversation import Conversation, ConversationId, Turn
-from services.api.domain.ingestion import IngestJob
+from services.api.domain.ingestion import Hold, IngestJob, Progress
 from services.api.domain.knowledge import (
     Chunk,
     ChunkId,
@@ -158,6 +158,8 @@ class KnowledgeBases(Protocol):
 
     async def get(self, name: KnowledgeBaseName) -> KnowledgeBase: ...
 
+    async def find(self, base: KnowledgeBaseId) -> KnowledgeBase | None: ...
+
     async def all(self) -> list[KnowledgeBase]: ...
 
     async def update(self, base: KnowledgeBase) -> None: ...
@@ -171,6 +173,8 @@ class KnowledgeFiles(Protocol):
     async def save(self, file: KnowledgeFile) -> None: ...
 
     async def find(self, base: KnowledgeBaseId, name: FileName) -> KnowledgeFile | None: ...
+
+    async def get(self, file: FileId) -> KnowledgeFile | None: ...
 
     async def of_base(self, base: KnowledgeBaseId) -> list[KnowledgeFile]: ...
 
@@ -194,31 +198,78 @@ class Chunks(Protocol):
 
 
 class IngestJobs(Protocol):
-    """Jobs and the chunks they stage: kept beside the live ones, and unseen by readers until they are published.
-
-    A file's job and staged chunks go with the file. `next_batch` gives, by position, chunks that are not marked yet.
-    """
+    """Jobs: files that are to be indexed. Only its holder works on a job; it goes with its file."""
 
     async def find(self, file: FileId) -> IngestJob | None: ...
 
-    async def save(self, job: IngestJob) -> None: ...
+    async def put(self, job: IngestJob) -> None:
+        """Add a job that nobody holds, in the place of one that the caller holds. Raises FileNotInBase."""
 
-    async def stage(self, file: FileId, chunks: Sequence[Chunk]) -> None: ...
+    async def take(self, file: FileId, hold: Hold) -> bool:
+        """Hold the file's job; True, too, when it has none. False: the holder is asked to hand it over."""
+
+    async def claim(self, hold: Hold) -> IngestJob | None:
+        """Hold the job that waits longest, as one attempt more; None when none waits."""
+
+    async def renew(self, file: FileId, hold: Hold, progress: Progress) -> None:
+        """Hold a job for longer, and say how far it has got. Raises JobLost."""
+
+    async def held(self, holder: str) -> Mapping[FileId, bool]:
+        """The jobs of a holder, and whether somebody asks for them."""
+
+    async def let_go(self, file: FileId, hold: Hold) -> None:
+        """Hand a held job to whoever asked for it, else free it; an attempt that was left does not count."""
+
+    async def free(self, holder: str) -> None:
+        """Let go of all that a holder held when it died."""
+
+    async def save(self, job: IngestJob, holder: str) -> None:
+        """Change a held job. Raises JobLost."""
+
+    async def progress(self, base: KnowledgeBaseId) -> Mapping[FileId, Progress]:
+        """How far the files of a base have got that are to be indexed."""
+
+    async def unfinished(self, files: Sequence[FileId]) -> set[FileId]:
+        """Those of these files that have a job."""
+
+    async def is_any_held(self) -> bool:
+        """Whether anybody works on any job now."""
+
+    async def remove(self, file: FileId) -> None: ...
+
+
+class StagedChunks(Protocol):
+    """Chunks of versions that are being indexed: beside the live ones, unseen by readers until they are published.
+
+    Staged chunks go with their file. `next_batch` gives, by position, chunks that are not marked yet.
+    """
+
+    async def add(self, file: FileId, chunks: Sequence[Chunk]) -> None: ...
 
     async def next_batch(self, file: KnowledgeFile, *, limit: int) -> list[Chunk]: ...
 
+    async def count_waiting(self, file: FileId) -> int:
+        """How many are not marked yet."""
+
     async def mark(self, ids: Sequence[ChunkId]) -> None: ...
 
-    async def staged_ids(self, file: FileId) -> list[ChunkId]: ...
+    async def ids(self, file: FileId) -> list[ChunkId]: ...
 
     async def publish(self, file: FileId) -> None:
-        """Make the staged chunks the file's live ones, in place of those before; the job is over."""
+        """Make the staged chunks the file's live ones, in place of those before."""
 
-    async def unstage(self, file: FileId) -> None:
-        """Forget the staged chunks."""
+    async def remove(self, file: FileId) -> None: ...
 
-    async def remove(self, file: FileId) -> None:
-        """Forget the job and its staged chunks."""
+
+class StaleChunks(Protocol):
+    """Chunks that are no more, and that the indexes may hold still; they are forgotten when the indexes have."""
+
+    async def add(self, base: KnowledgeBaseId, ids: Sequence[ChunkId]) -> None: ...
+
+    async def some(self, *, limit: int) -> Mapping[KnowledgeBaseId, list[ChunkId]]:
+        """At most so many, without those that are live or staged again."""
+
+    async def remove(self, ids: Sequence[ChunkId]) -> None: ...
 
 
 class Conversations(Protocol):
@@ -244,6 +295,8 @@ class UnitOfWork(Protocol):
     files: KnowledgeFiles
     chunks: Chunks
     jobs: IngestJobs
+    staged: StagedChunks
+    stale: StaleChunks
     conversations: Conversations
 
 

@@ -1,4 +1,4 @@
-"""One file at a time: read → stage → index batch by batch → switch. Called by the knowledge service."""
+"""One file at a time: read → stage → index batch by batch → switch. Called by the indexer."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import asyncio
 import dataclasses
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
-from services.api.domain.ingestion import IngestJob, Progress, Stage
+from services.api.domain.ingestion import IngestJob, JobLost, Progress, Stage
 from services.api.domain.knowledge import (
     Chunk,
     ChunkId,
@@ -17,6 +18,7 @@ from services.api.domain.knowledge import (
     FileFailure,
     FileState,
     KnowledgeBase,
+    KnowledgeBaseId,
     KnowledgeFile,
     Parsed,
     Passage,
@@ -24,12 +26,15 @@ from services.api.domain.knowledge import (
     SplitterChoice,
     Vector,
 )
-from services.api.domain.ports import Embedder, Parser, Storage, TextIndex, VectorStore
+from services.api.domain.ports import Embedder, Parser, Storage, TextIndex, UnitOfWork, VectorStore
 from services.foundation.errors import ChatchatError, EmbedderChanged, IngestAbandoned, Kind
+
+R = TypeVar("R")
 
 log = logging.getLogger(__name__)
 _RETRY_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)
 _PASSING = {Kind.UNAVAILABLE, Kind.OVERLOADED}
+_STALE_PER_BATCH = 1000
 MOST_ATTEMPTS = 5
 """A file whose indexing ended the process so often is what ends it."""
 
@@ -52,19 +57,28 @@ class IngestLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """What is asked for one file: where it lies, how it is cut, and who hears how far it has got."""
+class Work:
+    """A job that is held, and what it is about.
 
-    source: SourceFile
-    splitter: SplitterChoice
+    Attributes:
+        base, file: the records.
+        job: as it was claimed.
+        holder: of the job, without whom nothing of it may change.
+        report: hears how far it has got.
+    """
+
+    base: KnowledgeBase
+    file: KnowledgeFile
+    job: IngestJob
+    holder: str
     report: Callable[[Progress], None] = lambda _: None
 
 
 class Ingestor:
     """Makes files searchable. The old chunks of a file stay until the new ones can be found.
 
-    What is done is kept as a job: the chunks are staged once the file is read, and marked as the indexes take them, so
-    that whoever takes the job up again goes on where it stopped.
+    What is done is kept in the job: the chunks are staged once the file is read, and marked as the indexes take them,
+    so that whoever takes the job up again goes on where it stopped.
     """
 
     def __init__(self, indexes: Indexes, embedder: Embedder, parser: Parser, limits: IngestLimits) -> None:
@@ -72,105 +86,81 @@ class Ingestor:
         self._embedder = embedder
         self._parser = parser
         self._limits = limits
-        self._running = asyncio.Semaphore(limits.parallel_files)
-
-    async def index(self, base: KnowledgeBase, file: KnowledgeFile, order: Order) -> KnowledgeFile:
-        """Index one registered file and return its record as it now stands: INDEXED, or FAILED with the reason.
-
-        This is one of the two kinds of edge where a failure is recorded instead of raised: per file.
-        """
-        order.report(Progress(Stage.WAITING))
-        async with self._running:
-            try:
-                return await self._index(base, file, order)
-            except ChatchatError as failure:
-                log.warning("file %r of %r failed: %s", file.name.value, base.name.value, failure)
-                return await self._failed(file, failure)
-            except Exception as failure:
-                log.exception("file %r of %r failed", file.name.value, base.name.value)
-                return await self._failed(file, ChatchatError(reason=type(failure).__name__))
+        self._previews = asyncio.Semaphore(limits.parallel_files)
 
     async def preview(self, source: SourceFile, splitter: SplitterChoice) -> Parsed:
         """Read and cut a file, and leave it at that. Raises as `Parser.parse`."""
-        async with self._running:
+        async with self._previews:
             return await self._parser.parse(source, splitter)
 
-    async def cancel(self, file: KnowledgeFile) -> KnowledgeFile:
-        """Take back what is left of a job that was given up; the record, CANCELLED."""
-        await self._withdraw(file)
-        cancelled = dataclasses.replace(file, state=FileState.CANCELLED, failure=None)
-        async with self._indexes.storage.begin() as work:
-            await work.files.save(cancelled)
-        return cancelled
+    async def index(self, work: Work, source: SourceFile) -> None:
+        """Do a job to its end: the file is INDEXED, or FAILED and its record says why.
 
-    async def _index(self, base: KnowledgeBase, file: KnowledgeFile, order: Order) -> KnowledgeFile:
-        job = await self._begin(file, order.splitter)
+        This is one of the two kinds of edge where a failure is recorded instead of raised: per file.
+
+        Raises:
+            JobLost: somebody else has the job, or nobody wants it done; what was done of it stays as it is.
+        """
         try:
-            if not job.is_staged:
-                job = await self._stage(file, job, order)
-            await self._embed_staged(base, file, job, order)
-            return await self._switch(file, job)
-        except Exception:
-            await self._withdraw(file)
+            await self._index(work, source)
+        except JobLost:
             raise
+        except ChatchatError as failure:
+            log.warning("file %r of %r failed: %s", work.file.name.value, work.base.name.value, failure)
+            await self.fail(work, failure)
+        except Exception as failure:
+            log.exception("file %r of %r failed", work.file.name.value, work.base.name.value)
+            await self.fail(work, ChatchatError(reason=type(failure).__name__))
 
-    async def register(self, file: KnowledgeFile, splitter: SplitterChoice) -> None:
-        """Remember that a file is to be indexed, and how; a job that a crash left for the same is kept as it is."""
-        async with self._indexes.storage.begin() as work:
-            known = await work.jobs.find(file.id)
-        if known is None or (known.sha256, known.splitter) != (file.sha256, splitter):
-            await self._withdraw(file)
-            async with self._indexes.storage.begin() as work:
-                await work.jobs.save(IngestJob(file.id, file.sha256, splitter))
+    async def _index(self, work: Work, source: SourceFile) -> None:
+        if work.job.attempt > MOST_ATTEMPTS:
+            raise IngestAbandoned(file=work.file.name.value, attempts=MOST_ATTEMPTS)
+        staged = work if work.job.is_staged else await self._stage(work, source)
+        await self._embed_staged(staged)
+        await self._switch(staged)
 
-    async def _begin(self, file: KnowledgeFile, splitter: SplitterChoice) -> IngestJob:
-        async with self._indexes.storage.begin() as work:
-            known = await work.jobs.find(file.id) or IngestJob(file.id, file.sha256, splitter)
-            job = dataclasses.replace(known, attempt=known.attempt + 1)
-            await work.jobs.save(job)
-        if job.attempt > MOST_ATTEMPTS:
-            await self._withdraw(file)
-            raise IngestAbandoned(file=file.name.value, attempts=MOST_ATTEMPTS)
-        return job
-
-    async def _stage(self, file: KnowledgeFile, job: IngestJob, order: Order) -> IngestJob:
+    async def _stage(self, work: Work, source: SourceFile) -> Work:
         """Read the file and keep its chunks, unseen. Until all are kept, none is indexed."""
-        source = dataclasses.replace(
-            order.source, report=lambda done, total: order.report(Progress(Stage.READING, done, total))
+        work.report(Progress(Stage.READING))
+        heard = dataclasses.replace(
+            source, report=lambda done, total: work.report(Progress(Stage.READING, done, total))
         )
-        order.report(Progress(Stage.READING))
-        parsed = await self._parser.parse(source, job.splitter)
-        chunks = await asyncio.to_thread(make_chunks, file, parsed.passages)
-        staged = dataclasses.replace(
-            job,
+        parsed = await self._parser.parse(heard, work.job.splitter)
+        chunks = await asyncio.to_thread(make_chunks, work.file, parsed.passages)
+        job = dataclasses.replace(
+            work.job,
             attempt=1,
             is_staged=True,
             warnings=parsed.warnings,
             loader=parsed.loader,
             splitter_class=parsed.splitter,
         )
-        async with self._indexes.storage.begin() as work:
-            await work.jobs.unstage(file.id)
-            await work.jobs.stage(file.id, chunks)
-            await work.jobs.save(staged)
-        return staged
+        async with self._indexes.storage.begin() as unit:
+            await unit.jobs.save(job, work.holder)
+            await unit.staged.remove(work.file.id)
+            await unit.stale.remove([chunk.id for chunk in chunks])
+            await unit.staged.add(work.file.id, chunks)
+        return dataclasses.replace(work, job=job)
 
-    async def _embed_staged(self, base: KnowledgeBase, file: KnowledgeFile, job: IngestJob, order: Order) -> None:
+    async def _embed_staged(self, work: Work) -> None:
         """Index what is staged and not marked, batch by batch. An attempt that gets on is none that failed."""
-        async with self._indexes.storage.begin() as work:
-            total = len(await work.jobs.staged_ids(file.id))
-            batch = await work.jobs.next_batch(file, limit=self._limits.embed_batch)
-        order.report(Progress(Stage.INDEXING, 0, total))
-        left = total
+        file = work.file
+        async with self._indexes.storage.begin() as unit:
+            total = len(await unit.staged.ids(file.id))
+            left = await unit.staged.count_waiting(file.id)
+            batch = await unit.staged.next_batch(file, limit=self._limits.embed_batch)
+        work.report(Progress(Stage.INDEXING, total - left, total))
+        has_failed_before = work.job.attempt > 1
         while batch:
-            await self._index_batch(base, batch)
-            async with self._indexes.storage.begin() as work:
-                await work.jobs.mark([chunk.id for chunk in batch])
-                if left == total and job.attempt > 1:
-                    await work.jobs.save(dataclasses.replace(job, attempt=1))
+            await self._index_batch(work.base, batch)
+            async with self._indexes.storage.begin() as unit:
+                await unit.staged.mark([chunk.id for chunk in batch])
+                if has_failed_before:
+                    await unit.jobs.save(dataclasses.replace(work.job, attempt=1), work.holder)
+                    has_failed_before = False
                 left -= len(batch)
-                batch = await work.jobs.next_batch(file, limit=self._limits.embed_batch)
-            order.report(Progress(Stage.INDEXING, total - left if batch else total, total))
+                batch = await unit.staged.next_batch(file, limit=self._limits.embed_batch)
+            work.report(Progress(Stage.INDEXING, total - left, total))
 
     async def _index_batch(self, base: KnowledgeBase, batch: Sequence[Chunk]) -> None:
         vectors = await self._embed(base.embedding_model, [chunk.indexed_text for chunk in batch])
@@ -179,73 +169,110 @@ class Ingestor:
         ]
         if embedded:
             await self._check_dimensions(base, len(embedded[0].vector))
-            await self._indexes.vectors.upsert(base.id, embedded)
+        await _to_the_end(self._keep(base, batch, embedded))
+
+    async def _keep(self, base: KnowledgeBase, batch: Sequence[Chunk], embedded: Sequence[EmbeddedChunk]) -> None:
+        if embedded:
+            await self._patiently(lambda: self._indexes.vectors.upsert(base.id, embedded))
         await self._indexes.keywords.upsert(batch)
 
     async def _embed(self, model: str, texts: Sequence[str]) -> list[Vector | None]:
-        """Embed, waiting for a worker that is restarting or busy; other failures are raised at once."""
+        return await self._patiently(lambda: self._embedder.embed_documents(model, texts))
+
+    async def _patiently(self, work: Callable[[], Coroutine[object, object, R]]) -> R:
+        """Wait for a worker or a store that is restarting or busy; other failures are raised at once."""
         for pause_seconds in _RETRY_SECONDS:
             try:
-                return await self._embedder.embed_documents(model, texts)
+                return await work()
             except ChatchatError as failure:
                 if failure.kind not in _PASSING:
                     raise
-                log.info("embedding waits %.1f s: %s", pause_seconds, failure)
+                log.info("indexing waits %.1f s: %s", pause_seconds, failure)
             await asyncio.sleep(pause_seconds)
-        return await self._embedder.embed_documents(model, texts)
+        return await work()
 
     async def _check_dimensions(self, base: KnowledgeBase, actual: int) -> None:
-        async with self._indexes.storage.begin() as work:
-            known = await work.knowledge_bases.get(base.name)
+        async with self._indexes.storage.begin() as unit:
+            known = await unit.knowledge_bases.get(base.name)
             if known.dimensions is None:
-                await work.knowledge_bases.update(dataclasses.replace(known, dimensions=actual))
+                await unit.knowledge_bases.update(dataclasses.replace(known, dimensions=actual))
             elif known.dimensions != actual:
                 raise EmbedderChanged(
                     name=base.name.value, model=base.embedding_model, expected=known.dimensions, actual=actual
                 )
 
-    async def _switch(self, file: KnowledgeFile, job: IngestJob) -> KnowledgeFile:
-        """Make the staged chunks the file's chunks in one commit, then drop what is stale from the indexes."""
-        async with self._indexes.storage.begin() as work:
-            before = await work.chunks.ids_of_file(file.id)
-            kept = set(await work.jobs.staged_ids(file.id))
+    async def _switch(self, work: Work) -> None:
+        """Make the staged chunks the file's chunks in one commit, then have the indexes forget what is stale."""
+        file = work.file
+        async with self._indexes.storage.begin() as unit:
+            await unit.jobs.save(work.job, work.holder)
+            before = await unit.chunks.ids_of_file(file.id)
+            kept = set(await unit.staged.ids(file.id))
             indexed = dataclasses.replace(
                 file,
                 state=FileState.INDEXED,
                 chunk_count=len(kept),
                 failure=None,
-                warnings=job.warnings,
-                loader=job.loader,
-                splitter=job.splitter_class,
+                warnings=work.job.warnings,
+                loader=work.job.loader,
+                splitter=work.job.splitter_class,
             )
-            await work.jobs.publish(file.id)
-            await work.files.save(indexed)
-        await self._drop(file, [chunk for chunk in before if chunk not in kept])
-        return indexed
+            await unit.staged.publish(file.id)
+            await unit.stale.add(file.knowledge_base_id, [chunk for chunk in before if chunk not in kept])
+            await unit.jobs.remove(file.id)
+            await unit.files.save(indexed)
+        await purge(self._indexes)
 
-    async def _withdraw(self, file: KnowledgeFile) -> None:
-        """Take back what was staged of a version that will not be: it would take candidates' places in every search."""
-        try:
-            async with self._indexes.storage.begin() as work:
-                live = set(await work.chunks.ids_of_file(file.id))
-                staged = await work.jobs.staged_ids(file.id)
-            await self._drop(file, [chunk for chunk in staged if chunk not in live])
-            async with self._indexes.storage.begin() as work:
-                await work.jobs.remove(file.id)
-        except ChatchatError as failure:
-            log.warning("chunks of a failed version of %r stay in the indexes, unseen: %s", file.name.value, failure)
-
-    async def _drop(self, file: KnowledgeFile, stale: Sequence[ChunkId]) -> None:
-        if stale:
-            await self._indexes.vectors.remove(file.knowledge_base_id, stale)
-            await self._indexes.keywords.remove(file.knowledge_base_id, stale)
-
-    async def _failed(self, file: KnowledgeFile, failure: ChatchatError) -> KnowledgeFile:
+    async def fail(self, work: Work, failure: ChatchatError) -> None:
+        """Put on record why the file is not searchable, and take back what was staged of it. Raises JobLost."""
         record = FileFailure(failure.code, dict(failure.facts))
-        failed = dataclasses.replace(file, state=FileState.FAILED, failure=record)
-        async with self._indexes.storage.begin() as work:
-            await work.files.save(failed)
-        return failed
+        async with self._indexes.storage.begin() as unit:
+            await unit.jobs.save(work.job, work.holder)
+            await withdraw(unit, work.file)
+            await unit.files.save(dataclasses.replace(work.file, state=FileState.FAILED, failure=record))
+        await purge(self._indexes)
+
+
+async def _to_the_end(work: Coroutine[object, object, None]) -> None:
+    """Await, and when the caller is cancelled meanwhile, let the work end first: nobody can say how far it was."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.gather(task, return_exceptions=True)
+        raise
+
+
+async def withdraw(unit: UnitOfWork, file: KnowledgeFile) -> None:
+    """Give up a file's job and what it staged; the caller holds it. What is live stays."""
+    await retire_staged(unit, file)
+    await unit.jobs.remove(file.id)
+
+
+async def retire_staged(unit: UnitOfWork, file: KnowledgeFile) -> None:
+    """Forget what was staged of a version that will not be: it would take candidates' places in every search."""
+    live = set(await unit.chunks.ids_of_file(file.id))
+    staged = await unit.staged.ids(file.id)
+    await unit.stale.add(file.knowledge_base_id, [chunk for chunk in staged if chunk not in live])
+    await unit.staged.remove(file.id)
+
+
+async def purge(indexes: Indexes) -> None:
+    """Have the indexes forget what is stale. What fails is logged and done another time: nobody sees these chunks."""
+    try:
+        while stale := await _some_stale(indexes.storage):
+            for base, ids in stale.items():
+                await indexes.vectors.remove(base, ids)
+                await indexes.keywords.remove(base, ids)
+                async with indexes.storage.begin() as unit:
+                    await unit.stale.remove(ids)
+    except ChatchatError as failure:
+        log.warning("stale chunks stay in the indexes for now, unseen: %s", failure)
+
+
+async def _some_stale(storage: Storage) -> Mapping[KnowledgeBaseId, list[ChunkId]]:
+    async with storage.begin() as unit:
+        return await unit.stale.some(limit=_STALE_PER_BATCH)
 
 
 def make_chunks(file: KnowledgeFile, passages: Sequence[Passage]) -> list[Chunk]:

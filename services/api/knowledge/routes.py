@@ -192,8 +192,8 @@ class _Files:
 
     async def files(self, knowledge_base_name: str, request: Request) -> Envelope:
         language = language_of(request, self._language)
-        found = await self._service.files(KnowledgeBaseName.parse(knowledge_base_name))
-        progress = self._service.progress
+        name = KnowledgeBaseName.parse(knowledge_base_name)
+        found, progress = await self._service.files(name), await self._service.progress(name)
         return Envelope(data=[file_details(file, language, progress.get(file.id)).model_dump() for file in found])
 
     async def supported_files(self) -> Envelope:

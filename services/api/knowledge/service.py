@@ -25,9 +25,9 @@ from services.api.domain.knowledge import (
 )
 from services.api.domain.names import FileName, KnowledgeBaseName
 from services.api.knowledge.files import ContentFolders, StoredFile
-from services.api.knowledge.ingest import Indexes, Ingestor
+from services.api.knowledge.ingest import Indexes, purge
 from services.api.knowledge.orders import Catalogue, NewKnowledgeBase, Splitting, Upload
-from services.api.knowledge.queue import IndexQueue
+from services.api.knowledge.queue import Indexing
 from services.foundation.errors import (
     ChatchatError,
     FileExists,
@@ -49,16 +49,14 @@ class KnowledgeService:
     """Creates and deletes bases; adds, re-indexes and removes files. Work on one file never overlaps."""
 
     def __init__(
-        self, indexes: Indexes, folders: ContentFolders, ingestor: Ingestor, catalogue: Catalogue, settings: Knowledge
+        self, indexes: Indexes, folders: ContentFolders, indexing: Indexing, catalogue: Catalogue, settings: Knowledge
     ) -> None:
         self._indexes = indexes
         self._folders = folders
-        self._ingestor = ingestor
+        self._ingestor, self._queue = indexing.ingestor, indexing.queue
         self._catalogue = catalogue
         self._settings = settings
         self._splitter(Splitting())  # a wrong name or option is told at the start, not with the first file
-        self._queue = IndexQueue(indexes.storage, ingestor)
-        self._background: set[asyncio.Task[None]] = set()
         self._locks: weakref.WeakValueDictionary[tuple[str, str], asyncio.Lock] = weakref.WeakValueDictionary()
 
     async def create(self, base: NewKnowledgeBase) -> KnowledgeBase:
@@ -131,6 +129,9 @@ class KnowledgeService:
         """
         base = await self.get(name)
         fresh = dataclasses.replace(base, dimensions=None, embedding_model=embedding_model or base.embedding_model)
+        for file in await self.files(name):
+            if file.state is FileState.PENDING:
+                await self._queue.take(file.id)
         async with self._indexes.storage.begin() as work:
             for file in await work.files.of_base(base.id):
                 await work.files.remove(file.id)
@@ -145,10 +146,9 @@ class KnowledgeService:
             base = await work.knowledge_bases.get(name)
             return await work.files.of_base(base.id)
 
-    @property
-    def progress(self) -> Mapping[FileId, Progress]:
-        """How far the files that are being indexed have got."""
-        return self._queue.progress
+    async def progress(self, name: KnowledgeBaseName) -> Mapping[FileId, Progress]:
+        """How far the base's files have got that are to be indexed. Raises KnowledgeBaseNotFound."""
+        return await self._queue.progress(await self.get(name))
 
     async def chunks(self, name: KnowledgeBaseName, matches: Callable[[FileName], bool]) -> list[Chunk]:
         """The chunks of the files whose names match, by file name and position. Raises KnowledgeBaseNotFound."""
@@ -197,40 +197,17 @@ class KnowledgeService:
             if known is not None and not upload.replace:
                 raise FileExists(file=upload.name.value)
             try:
+                if known is not None:
+                    await self._queue.take(known.id)
                 stored = await asyncio.to_thread(self._folders.save, base.name, upload.name, upload.source)
                 record = await self._save_record(base, upload.name, stored, known)
-                return await self._take_in(base, record, upload)
+                if not upload.index:
+                    return record
+                record = await self._queue.put(record, self._splitter(upload.splitting))
             except KnowledgeBaseNotFound:  # deleted meanwhile: its folder must not come back
                 await asyncio.to_thread(self._folders.abandon, base.name, upload.name)
                 raise KnowledgeBaseNotFound(name=base.name.value) from None
-
-    async def _take_in(self, base: KnowledgeBase, record: KnowledgeFile, upload: Upload) -> KnowledgeFile:
-        if not upload.index:
-            return record
-        splitter = self._splitter(upload.splitting)
-        if upload.wait:
-            return await self._index(base, record, splitter)
-        pending = await self._queue.announce(record, splitter)
-        task = asyncio.create_task(self._index_later(base, record.name, splitter))
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-        return pending
-
-    async def _index_later(self, base: KnowledgeBase, name: FileName, splitter: SplitterChoice) -> None:
-        """Index a file unless that has been done, or undone, by the time its turn comes."""
-        try:
-            async with self._lock(base, name):
-                record = await self._record(base, name)
-                if record.state is FileState.PENDING:
-                    await self._index(base, record, splitter)
-        except ChatchatError as failure:
-            log.info("%r of %r is not indexed: %s", name.value, base.name.value, failure)
-
-    async def stop(self) -> None:
-        """Leave what goes on in the background; it is taken up at the next start."""
-        for task in self._background:
-            task.cancel()
-        await asyncio.gather(*self._background, return_exceptions=True)
+        return await self._queue.finished(base, record) if upload.wait else record
 
     async def adopt(self, name: KnowledgeBaseName, file: FileName, splitting: Splitting | None = None) -> KnowledgeFile:
         """Index a file that lies in the base's folder, with or without a record.
@@ -238,9 +215,7 @@ class KnowledgeService:
         Raises:
             KnowledgeBaseNotFound, FileNotInBase, UnsupportedFile.
         """
-        return await self._adopt(await self.get(name), file, self._splitter(splitting or Splitting()))
-
-    async def _adopt(self, base: KnowledgeBase, file: FileName, splitter: SplitterChoice) -> KnowledgeFile:
+        base = await self.get(name)
         async with self._lock(base, file):
             async with self._indexes.storage.begin() as work:
                 known = await work.files.find(base.id, file)
@@ -248,37 +223,43 @@ class KnowledgeService:
             if stored is None:
                 raise FileNotInBase(knowledge_base=base.name.value, file=file.value)
             self._check_type(file)
+            if known is not None:
+                await self._queue.take(known.id)
             record = await self._save_record(base, file, stored, known)
-            return await self._index(base, record, splitter)
+            record = await self._queue.put(record, self._splitter(splitting or Splitting()))
+        return await self._queue.finished(base, record)
 
     async def cancel(self, name: KnowledgeBaseName, file: FileName) -> KnowledgeFile:
         """Give up indexing a file; its record when that is done. What was found of it before is found still.
 
-        A file that is not being indexed stays as it is.
+        A file that is not to be indexed stays as it is.
 
         Raises:
             KnowledgeBaseNotFound, FileNotInBase.
         """
         base = await self.get(name)
-        self._queue.give_up((await self._record(base, file)).id)
         async with self._lock(base, file):
+            await self._queue.cancel(await self._record(base, file))
+            await purge(self._indexes)
             return await self._record(base, file)
 
     async def remove_file(self, name: KnowledgeBaseName, file: FileName, *, delete_content: bool) -> None:
         """Remove exactly one file's record, chunks and vectors, and its source file if asked.
 
+        Its chunks cannot be found any more once they are off the record; then the indexes forget them.
+
         Raises:
             KnowledgeBaseNotFound, FileNotInBase.
         """
         base = await self.get(name)
-        self._queue.give_up((await self._record(base, file)).id)
         async with self._lock(base, file):
             record = await self._record(base, file)
+            await self._queue.take(record.id)
             async with self._indexes.storage.begin() as work:
-                chunks = [*await work.chunks.ids_of_file(record.id), *await work.jobs.staged_ids(record.id)]
+                chunks = [*await work.chunks.ids_of_file(record.id), *await work.staged.ids(record.id)]
                 await work.files.remove(record.id)
-            await self._indexes.vectors.remove(base.id, chunks)
-            await self._indexes.keywords.remove(base.id, chunks)
+                await work.stale.add(base.id, list(dict.fromkeys(chunks)))
+            await purge(self._indexes)
             if delete_content:
                 await asyncio.to_thread(self._folders.remove, base.name, file)
 
@@ -288,18 +269,15 @@ class KnowledgeService:
             log.info("finishing the deletion of base %s", discarded)
             await self._finish_deletion(discarded)
         for base, _ in await self.bases():
+            jobs = await self._queue.progress(base)
             for file in await self.files(base.name):
-                if file.state is FileState.PENDING:
-                    log.info("taking up %r of %r again", file.name.value, base.name.value)
-                    await self._resume_file(base, file)
+                if file.state is FileState.PENDING and file.id not in jobs:
+                    log.info("putting %r of %r in line again", file.name.value, base.name.value)
+                    await self._queue.put(file, self._splitter(Splitting()))
 
-    async def _resume_file(self, base: KnowledgeBase, file: KnowledgeFile) -> None:
-        try:
-            async with self._indexes.storage.begin() as work:
-                job = await work.jobs.find(file.id)
-            await self._adopt(base, file.name, job.splitter if job else self._splitter(Splitting()))
-        except ChatchatError as failure:
-            log.warning("cannot take up %r of %r: %s", file.name.value, base.name.value, failure)
+    async def stop(self) -> None:
+        """End what goes on in the background."""
+        await self._queue.stop()
 
     async def _save_record(
         self, base: KnowledgeBase, name: FileName, stored: StoredFile, known: KnowledgeFile | None
@@ -327,10 +305,6 @@ class KnowledgeService:
         async with self._indexes.storage.begin() as work:
             await work.files.save(record)
         return record
-
-    async def _index(self, base: KnowledgeBase, record: KnowledgeFile, splitter: SplitterChoice) -> KnowledgeFile:
-        source = SourceFile(record.name, self._folders.path(base.name, record.name), cache=self._folders.cache)
-        return await self._queue.index(base, record, source, splitter)
 
     def _check_type(self, name: FileName) -> None:
         if name.extension not in self._catalogue.extensions:

@@ -13,13 +13,22 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from services.api.domain.ports import Chunks, Conversations, IngestJobs, KnowledgeBases, KnowledgeFiles
+from services.api.domain.ports import (
+    Chunks,
+    Conversations,
+    IngestJobs,
+    KnowledgeBases,
+    KnowledgeFiles,
+    StagedChunks,
+    StaleChunks,
+)
 from services.api.storage import transfer
 from services.api.storage.conversations import SqlConversations
 from services.api.storage.failures import STORE, database_failures
 from services.api.storage.jobs import SqlIngestJobs
 from services.api.storage.knowledge import SqlChunks, SqlKnowledgeBases, SqlKnowledgeFiles
 from services.api.storage.migrate import migrate
+from services.api.storage.staging import SqlStagedChunks, SqlStaleChunks
 from services.foundation.errors import InvalidSetting, StoreFailed
 
 _BUSY_TIMEOUT_MS = 10_000
@@ -32,6 +41,8 @@ class SqlUnitOfWork:
     files: KnowledgeFiles
     chunks: Chunks
     jobs: IngestJobs
+    staged: StagedChunks
+    stale: StaleChunks
     conversations: Conversations
 
     def __init__(self, session: AsyncSession) -> None:
@@ -39,6 +50,8 @@ class SqlUnitOfWork:
         self.files = SqlKnowledgeFiles(session)
         self.chunks = SqlChunks(session)
         self.jobs = SqlIngestJobs(session)
+        self.staged = SqlStagedChunks(session)
+        self.stale = SqlStaleChunks(session)
         self.conversations = SqlConversations(session)
 
 

@@ -1,87 +1,123 @@
-"""The repository of ingest jobs and of the chunks they stage."""
+"""The repository of ingest jobs and of the holds on them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import ColumnElement, and_, case, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.api.domain.ingestion import IngestJob
-from services.api.domain.knowledge import Chunk, ChunkId, FileId, KnowledgeBaseId, KnowledgeFile, SplitterChoice
-from services.api.domain.names import FileName
+from services.api.domain.ingestion import Hold, IngestJob, JobLost, Progress, Stage
+from services.api.domain.knowledge import FileId, KnowledgeBaseId, SplitterChoice
 from services.api.storage.failures import STORE, conflicts
-from services.api.storage.knowledge import chunk_values, place_of
-from services.api.storage.tables import ChunkRecord, IngestJobRecord, StagedChunkRecord
+from services.api.storage.tables import IngestJobRecord, KnowledgeFileRecord
 from services.foundation.errors import FileNotInBase, StoreFailed
 
 _IDS_PER_STATEMENT = 500
-_ROWS_PER_STATEMENT = 1000
-_COLUMNS = ("id", "knowledge_base_id", "file_id", "version", "position", "text", "place")
+_JOB = IngestJobRecord
+_NEW = {"holder": "", "leased_until": None, "asked_by": "", "stage": Stage.WAITING.value, "done": 0, "total": None}
 
 
 class SqlIngestJobs:
-    """The jobs, and the chunks of versions that are being indexed."""
+    """The jobs. Each change of who holds one is a single statement that names who must hold it before."""
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
 
     async def find(self, file: FileId) -> IngestJob | None:
-        row = await self._session.get(IngestJobRecord, file)
+        row = await self._session.get(_JOB, file)
         return None if row is None else _job(row)
 
-    async def save(self, job: IngestJob) -> None:
-        values = _job_values(job)
-        with conflicts(taken=_twice("one file has two jobs"), absent=_absent(job.file_id)):
-            change = update(IngestJobRecord).where(IngestJobRecord.file_id == job.file_id).values(values)
-            if await self._session.scalar(change.returning(IngestJobRecord.file_id)) is None:
-                await self._session.execute(insert(IngestJobRecord).values(values))
+    async def put(self, job: IngestJob) -> None:
+        taken = StoreFailed(store=STORE, reason="one file has two jobs")
+        await self.remove(job.file_id)
+        with conflicts(taken=taken, absent=FileNotInBase(knowledge_base="", file=job.file_id)):
+            values = {**_values(job), **_NEW, "queued_at": datetime.now(UTC)}
+            await self._session.execute(insert(_JOB).values(values))
 
-    async def stage(self, file: FileId, chunks: Sequence[Chunk]) -> None:
-        for at in range(0, len(chunks), _ROWS_PER_STATEMENT):
-            values = [{**chunk_values(chunk), "is_indexed": False} for chunk in chunks[at : at + _ROWS_PER_STATEMENT]]
-            with conflicts(taken=_twice("two chunks have one id"), absent=_absent(file)):
-                await self._session.execute(insert(StagedChunkRecord), values)
+    async def take(self, file: FileId, hold: Hold) -> bool:
+        mine = or_(_free(), _JOB.holder == hold.holder)
+        given = {"holder": hold.holder, "leased_until": hold.until, "asked_by": ""}
+        if await self._change(_JOB.file_id == file, mine, values=given):
+            return True
+        return not await self._change(_JOB.file_id == file, values={"asked_by": hold.holder})
 
-    async def next_batch(self, file: KnowledgeFile, *, limit: int) -> list[Chunk]:
-        waiting = StagedChunkRecord.file_id == file.id, StagedChunkRecord.is_indexed.is_(False)
-        wanted = select(StagedChunkRecord).where(*waiting).order_by(StagedChunkRecord.position).limit(limit)
-        return [_chunk(row, file.name) for row in await self._session.scalars(wanted)]
+    async def claim(self, hold: Hold) -> IngestJob | None:
+        waiting = select(_JOB.file_id).where(_free()).order_by(_JOB.queued_at, _JOB.file_id).limit(1)
+        file = await self._session.scalar(waiting)
+        if file is None:
+            return None
+        given = {"holder": hold.holder, "leased_until": hold.until, "asked_by": "", "attempt": _JOB.attempt + 1}
+        if not await self._change(_JOB.file_id == file, _free(), values=given):
+            return None  # another was quicker
+        return await self.find(FileId(file))
 
-    async def mark(self, ids: Sequence[ChunkId]) -> None:
-        for at in range(0, len(ids), _IDS_PER_STATEMENT):
-            some = StagedChunkRecord.id.in_(ids[at : at + _IDS_PER_STATEMENT])
-            await self._session.execute(update(StagedChunkRecord).where(some).values(is_indexed=True))
+    async def renew(self, file: FileId, hold: Hold, progress: Progress) -> None:
+        values = {"stage": progress.stage.value, "done": progress.done, "total": progress.total}
+        if not await self._change(_held(file, hold.holder), values={**values, "leased_until": hold.until}):
+            raise JobLost
 
-    async def staged_ids(self, file: FileId) -> list[ChunkId]:
-        wanted = select(StagedChunkRecord.id).where(StagedChunkRecord.file_id == file)
-        return [ChunkId(id_) for id_ in await self._session.scalars(wanted.order_by(StagedChunkRecord.position))]
+    async def held(self, holder: str) -> Mapping[FileId, bool]:
+        wanted = select(_JOB.file_id, _JOB.asked_by).where(_JOB.holder == holder)
+        return {FileId(file): bool(asked_by) for file, asked_by in await self._session.execute(wanted)}
 
-    async def publish(self, file: FileId) -> None:
-        await self._session.execute(delete(ChunkRecord).where(ChunkRecord.file_id == file))
-        columns = [getattr(StagedChunkRecord, column) for column in _COLUMNS]
-        staged = select(*columns).where(StagedChunkRecord.file_id == file)
-        with conflicts(taken=_twice("two chunks have one id"), absent=_absent(file)):
-            await self._session.execute(insert(ChunkRecord).from_select(_COLUMNS, staged))
-        await self.remove(file)
+    async def let_go(self, file: FileId, hold: Hold) -> None:
+        was_asked = _JOB.asked_by != ""
+        handed = {
+            "holder": _JOB.asked_by,
+            "asked_by": "",
+            "leased_until": case((was_asked, hold.until), else_=None),
+            "attempt": case((_JOB.attempt > 0, _JOB.attempt - 1), else_=0),
+        }
+        await self._change(_held(file, hold.holder), values=handed)
 
-    async def unstage(self, file: FileId) -> None:
-        await self._session.execute(delete(StagedChunkRecord).where(StagedChunkRecord.file_id == file))
+    async def free(self, holder: str) -> None:
+        await self._change(_JOB.holder == holder, values={"holder": "", "leased_until": None})
+        await self._change(_JOB.asked_by == holder, values={"asked_by": ""})
+
+    async def save(self, job: IngestJob, holder: str) -> None:
+        if not await self._change(_held(job.file_id, holder), values=_values(job)):
+            raise JobLost
+
+    async def progress(self, base: KnowledgeBaseId) -> Mapping[FileId, Progress]:
+        wanted = (
+            select(_JOB.file_id, _JOB.stage, _JOB.done, _JOB.total)
+            .join(KnowledgeFileRecord, KnowledgeFileRecord.id == _JOB.file_id)
+            .where(KnowledgeFileRecord.knowledge_base_id == base)
+        )
+        rows = await self._session.execute(wanted)
+        return {FileId(file): Progress(Stage(stage), done, total) for file, stage, done, total in rows}
+
+    async def unfinished(self, files: Sequence[FileId]) -> set[FileId]:
+        found: set[FileId] = set()
+        for at in range(0, len(files), _IDS_PER_STATEMENT):
+            wanted = select(_JOB.file_id).where(_JOB.file_id.in_(files[at : at + _IDS_PER_STATEMENT]))
+            found.update(FileId(file) for file in await self._session.scalars(wanted))
+        return found
+
+    async def is_any_held(self) -> bool:
+        wanted = select(_JOB.file_id).where(_JOB.holder != "", _JOB.leased_until >= datetime.now(UTC)).limit(1)
+        return await self._session.scalar(wanted) is not None
 
     async def remove(self, file: FileId) -> None:
-        await self.unstage(file)
-        await self._session.execute(delete(IngestJobRecord).where(IngestJobRecord.file_id == file))
+        await self._session.execute(delete(_JOB).where(_JOB.file_id == file))
+
+    async def _change(self, *where: ColumnElement[bool], values: Mapping[str, object]) -> bool:
+        """Whether there was a row to change."""
+        changed = await self._session.execute(update(_JOB).where(*where).values(values).returning(_JOB.file_id))
+        return changed.first() is not None
 
 
-def _twice(reason: str) -> StoreFailed:
-    return StoreFailed(store=STORE, reason=reason)
+def _free() -> ColumnElement[bool]:
+    return or_(_JOB.holder == "", _JOB.leased_until.is_(None), _JOB.leased_until < datetime.now(UTC))
 
 
-def _absent(file: FileId) -> FileNotInBase:
-    return FileNotInBase(knowledge_base="", file=file)
+def _held(file: FileId, holder: str) -> ColumnElement[bool]:
+    return and_(_JOB.file_id == file, _JOB.holder == holder)
 
 
-def _job_values(job: IngestJob) -> dict[str, object]:
+def _values(job: IngestJob) -> dict[str, object]:
     return {
         "file_id": job.file_id,
         "sha256": job.sha256,
@@ -104,17 +140,4 @@ def _job(row: IngestJobRecord) -> IngestJob:
         warnings=tuple(row.warnings),
         loader=row.loader,
         splitter_class=row.splitter_class,
-    )
-
-
-def _chunk(row: StagedChunkRecord, name: FileName) -> Chunk:
-    return Chunk(
-        id=ChunkId(row.id),
-        knowledge_base_id=KnowledgeBaseId(row.knowledge_base_id),
-        file_id=FileId(row.file_id),
-        file_name=name,
-        version=row.version,
-        position=row.position,
-        text=row.text,
-        place=place_of(row.place),
     )

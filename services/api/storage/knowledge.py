@@ -51,6 +51,10 @@ class SqlKnowledgeBases:
             raise KnowledgeBaseNotFound(name=name.value)
         return _base(row)
 
+    async def find(self, base: KnowledgeBaseId) -> KnowledgeBase | None:
+        row = await self._session.get(KnowledgeBaseRecord, base)
+        return None if row is None else _base(row)
+
     async def all(self) -> list[KnowledgeBase]:
         found = await self._session.scalars(select(KnowledgeBaseRecord).order_by(KnowledgeBaseRecord.key))
         return [_base(row) for row in found]
@@ -86,6 +90,10 @@ class SqlKnowledgeFiles:
             KnowledgeFileRecord.knowledge_base_id == base, KnowledgeFileRecord.name == name.value
         )
         row = await self._session.scalar(wanted)
+        return None if row is None else _file(row)
+
+    async def get(self, file: FileId) -> KnowledgeFile | None:
+        row = await self._session.get(KnowledgeFileRecord, file)
         return None if row is None else _file(row)
 
     async def of_base(self, base: KnowledgeBaseId) -> list[KnowledgeFile]:

@@ -129,7 +129,11 @@ class ChunkRecord(Record):
 
 
 class IngestJobRecord(Record):
-    """The job of one file that is being indexed."""
+    """The job of one file that is to be indexed.
+
+    `holder` works on it until `leased_until`; empty: nobody. `asked_by` wants it from the holder; empty: nobody.
+    `stage`, `done` and `total` are its progress.
+    """
 
     __tablename__ = "ingest_jobs"
 
@@ -143,6 +147,22 @@ class IngestJobRecord(Record):
     warnings: Mapped[list[str]]
     loader: Mapped[str]
     splitter_class: Mapped[str]
+    queued_at: Mapped[datetime]
+    holder: Mapped[str]
+    leased_until: Mapped[datetime | None]
+    asked_by: Mapped[str]
+    stage: Mapped[str]
+    done: Mapped[int]
+    total: Mapped[int | None]
+
+
+class StaleChunkRecord(Record):
+    """A chunk that is no more, and that the vector store and the keyword index may hold still."""
+
+    __tablename__ = "stale_chunks"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    knowledge_base_id: Mapped[str] = mapped_column(String(32))
 
 
 class StagedChunkRecord(Record):

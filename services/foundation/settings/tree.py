@@ -68,6 +68,11 @@ class Server(Node):
     api: Endpoint = Field(default=Endpoint(port=7861), description="Chatchat API.")
     webui: Endpoint = Field(default=Endpoint(port=8501), description="Streamlit web UI.")
     worker: Endpoint = Field(default=Endpoint(port=20002), description="First model worker; the next ones count up.")
+    milvus: Endpoint = Field(default=Endpoint(port=7862), description="Embedded Milvus, gRPC. Keep it on loopback.")
+    milvus_health: Endpoint = Field(default=Endpoint(port=7863), description="Health of the embedded Milvus.")
+    ingest: Endpoint = Field(
+        default=Endpoint(port=7864), description="Health of the first process that indexes files; the next count up."
+    )
     supervisor: Endpoint = Field(
         default=Endpoint(port=20009),
         description="Supervisor: starts and stops models at run time. Keep it on loopback.",
@@ -163,7 +168,8 @@ class Knowledge(Node):
     vector_store: Choice = Field(default=Choice(name="milvus"), description="Vector store of new knowledge bases.")
     text_index: Choice = Field(default=Choice(name="sqlite_fts"), description="Keyword index.")
     file_limit_bytes: int = Field(default=200_000_000, ge=1, description="Largest upload.")
-    parallel_files: int = Field(default=2, ge=1, le=64, description="Files ingested at a time.")
+    ingest_processes: int = Field(default=1, ge=1, le=64, description="Processes that index files.")
+    parallel_files: int = Field(default=2, ge=1, le=64, description="Files ingested at a time, by each process.")
     embed_batch: int = Field(default=32, ge=1, le=1024, description="Chunks embedded per request.")
     parsing: Parsing = Field(default=Parsing(), description="Limits on the processes that read files.")
     retrieval: Retrieval = Field(default=Retrieval(), description="Retrieval.")
@@ -175,6 +181,12 @@ class Settings(Node):
     server: Server = Field(default=Server(), description="configs/server.yaml")
     models: Models = Field(default=Models(), description="configs/models.yaml")
     knowledge: Knowledge = Field(default=Knowledge(), description="configs/knowledge.yaml")
+
+    @property
+    def embeds_milvus(self) -> bool:
+        """Whether Milvus Lite keeps the vectors; a process of its own has it open then."""
+        chosen = self.knowledge.vector_store
+        return chosen.name == "milvus" and chosen.options.get("uri") is None
 
     @property
     def database_url(self) -> str:

@@ -1,8 +1,9 @@
 """Kill -9 at random moments while files come in: `python -m tests.bench.ingestion.crashes [--kills 50] [--write]`.
 
-The api (which owns the vector store too) and the processes that read files are killed in turn. At the end every file
-that was acknowledged must be searchable exactly once or failed with a reason, and the database, the vector store and
-the keyword index must hold the same chunks.
+The api, the process that indexes files, the process that has the vector store open and the processes that read files
+are killed in turn. At the end every file that was acknowledged must be searchable exactly once or failed with a reason,
+and the database, the vector store and the keyword index must hold the same chunks. The time each kill took to heal is
+printed: until the killed process was ready again.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ import random
 import tempfile
 import threading
 import time
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 
 import httpx
 import psutil
@@ -29,7 +32,9 @@ from tests.stack import Stack
 
 _BASE = "crashes"
 _READER = "services.api.knowledge.parsing.child"
+_KINDS = ("ingest", "api", "reader", "milvus")
 _SETTLE_SECONDS = 600.0
+_READER_WAIT_SECONDS = 5.0
 _WORDS = ("harbour", "lantern", "orchard", "velvet", "quarry", "saddle", "thimble", "walnut", "ember", "glacier")
 
 
@@ -38,8 +43,8 @@ class Tally:
     """What happened."""
 
     acknowledged: set[str] = field(default_factory=set)
-    killed_api: int = 0
-    killed_readers: int = 0
+    killed: Counter[str] = field(default_factory=Counter)
+    healed_seconds: list[float] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
 
 
@@ -78,41 +83,50 @@ def upload_all(stack: Stack, count: int, tally: Tally) -> None:
             time.sleep(0.1)
 
 
-def processes(stack: Stack) -> tuple[list[psutil.Process], list[psutil.Process]]:
-    """The api, and the processes that read files."""
+def victims(stack: Stack) -> dict[str, list[psutil.Process]]:
+    """What may be killed, by what it is."""
     assert stack.process is not None
-    api, readers = [], []
+    found: dict[str, list[psutil.Process]] = {kind: [] for kind in _KINDS}
     for child in psutil.Process(stack.process.pid).children(recursive=True):
         with suppress(psutil.Error):
             words = child.cmdline()
             if _READER in words:
-                readers.append(child)
+                found["reader"].append(child)
             elif "services.api" in words:
-                api.append(child)
-    return api, readers
+                found[next((kind for kind in ("ingest", "milvus") if kind in words), "api")].append(child)
+    return found
 
 
 def kill_some(stack: Stack, kills: int, tally: Tally) -> None:
+    """Kill one kind after the other, each once all of them are ready again."""
     dice = random.Random(11)  # noqa: S311
-    while tally.killed_api + tally.killed_readers < kills:
+    while tally.killed.total() < kills:
         time.sleep(dice.uniform(0.2, 3.0))
-        api, readers = processes(stack)
-        # A fifth for the api: after each of its deaths the supervisor waits longer before it starts it again.
-        wanted = api if (tally.killed_api + tally.killed_readers) % 5 == 0 else readers
-        if not wanted:
-            continue
-        with suppress(psutil.Error):
+        kind = _KINDS[tally.killed.total() % len(_KINDS)]
+        limit = time.monotonic() + _READER_WAIT_SECONDS
+        while not (wanted := victims(stack)[kind]) and time.monotonic() < limit:
+            time.sleep(0.05)
+        if not wanted:  # nothing is being read just now
+            kind = "ingest"
+            wanted = victims(stack)[kind]
+        with suppress(psutil.Error, IndexError):
             dice.choice(wanted).kill()
-            tally.killed_readers += wanted is readers
-            tally.killed_api += wanted is api
+            tally.killed[kind] += 1
+        began = time.monotonic()
         while not _answers(stack):
             time.sleep(0.1)
+        tally.healed_seconds.append(time.monotonic() - began)
 
 
 def _answers(stack: Stack) -> bool:
-    with suppress(httpx.HTTPError):
-        return httpx.get(f"{stack.api}/healthz", timeout=2.0, trust_env=False).status_code == 200
-    return False
+    """Whether all that can be killed is ready."""
+    try:
+        return all(
+            httpx.get(f"http://127.0.0.1:{stack.ports[name]}/healthz", timeout=2.0, trust_env=False).status_code == 200
+            for name in ("api", "ingest", "milvus_health")
+        )
+    except httpx.HTTPError:
+        return False
 
 
 def settled(stack: Stack) -> list[dict[str, object]]:
@@ -164,9 +178,7 @@ async def check_indexes(data_dir: Path, tally: Tally) -> int:
         async with storage.begin() as work:
             base = await work.knowledge_bases.get(KnowledgeBaseName(_BASE))
             known = await work.chunks.ids_of_base(base.id)
-            staged = [
-                chunk for file in await work.files.of_base(base.id) for chunk in await work.jobs.staged_ids(file.id)
-            ]
+            staged = [chunk for file in await work.files.of_base(base.id) for chunk in await work.staged.ids(file.id)]
         for name, held in (
             ("vector store", await vectors.ids(base.id)),
             ("keyword index", await keywords.ids(base.id)),
@@ -204,10 +216,14 @@ def main() -> None:
             uploading.join()
             check_files(stack, settled(stack), tally)
         chunks = asyncio.run(check_indexes(stack.data_dir, tally))
+    healed = f"{median(tally.healed_seconds):.1f}, {max(tally.healed_seconds):.1f}"
     rows = [
         ("files acknowledged", len(tally.acknowledged)),
-        ("kills of the api, with its vector store", tally.killed_api),
-        ("kills of processes that read files", tally.killed_readers),
+        ("kills of the api", tally.killed["api"]),
+        ("kills of the process that indexes files", tally.killed["ingest"]),
+        ("kills of the process that has the vector store open", tally.killed["milvus"]),
+        ("kills of processes that read files", tally.killed["reader"]),
+        ("seconds until all was ready again, median and longest", healed),
         ("chunks in the database, the vector store and the keyword index", chunks),
         ("files lost, doubled or not found; chunks orphaned or missing", len(tally.wrong)),
         ("seconds", round(time.monotonic() - began)),

@@ -7,7 +7,15 @@ import sys
 import pytest
 
 from services.foundation.errors import InvalidSetting, UnknownModel
-from services.foundation.settings.tree import Endpoint, Models, ServedModel, Server, Settings
+from services.foundation.settings.tree import (
+    Choice,
+    Endpoint,
+    Knowledge,
+    Models,
+    ServedModel,
+    Server,
+    Settings,
+)
 from services.supervisor.flags import parse
 from services.supervisor.plan import LOADING_SECONDS, build_plan, plan_model, supervised
 
@@ -18,6 +26,8 @@ SERVED = {
     "extra": ServedModel(task="rerank", engine="cross_encoder", optional=True, worker="shared"),
     "other": ServedModel(task="chat", engine="echo", worker="shared", port=20003),
 }
+
+MODELS = Models(default_chat="chatty", default_embedding="embedder", served=SERVED)
 
 
 def plan(*arguments, served=SERVED, **server):
@@ -35,7 +45,8 @@ def named(name, specs):
 
 def test_everything_with_the_embedding_worker_first():
     assert names("-a") == [
-        *("worker-embedder", "controller", "gateway", "api", "worker-chatty", "worker-far", "worker-shared", "webui")
+        *("worker-embedder", "controller", "gateway", "milvus", "ingest", "api"),
+        *("worker-chatty", "worker-far", "worker-shared", "webui"),
     ]
 
 
@@ -43,7 +54,7 @@ def test_everything_with_the_embedding_worker_first():
     ("arguments", "expected"),
     [
         (["-o"], ["controller", "gateway"]),
-        (["--api"], ["api"]),
+        (["--api"], ["milvus", "ingest", "api"]),
         (["-w"], ["webui"]),
         (["-m"], ["worker-embedder", "worker-chatty", "worker-shared"]),
         (["-p"], ["worker-far"]),
@@ -98,17 +109,37 @@ def test_what_chooses_the_port_is_named():
 
 def test_remote_and_optional_models_are_not_required_but_what_shares_their_worker_may_be():
     required = {spec.name for spec in plan("-a") if spec.required}
-    assert required == {"worker-embedder", "controller", "gateway", "api", "worker-chatty", "worker-shared", "webui"}
+    workers = {"worker-embedder", "worker-chatty", "worker-shared"}
+    assert required == {*workers, "controller", "gateway", "milvus", "ingest", "api", "webui"}
     assert not plan("-m", "-n", "extra")[0].required
 
 
 def test_health_is_asked_on_this_machine_whatever_the_public_address():
     def health_url(host):
-        return plan("--api", api=Endpoint(host=host, port=80, public_url="https://chat.example"))[0].health_url
+        served = plan("--api", api=Endpoint(host=host, port=80, public_url="https://chat.example"))
+        return named("api", served).health_url
 
     assert health_url("0.0.0.0") == "http://127.0.0.1:80/healthz"  # noqa: S104 - the address of a spec
     assert health_url("::") == "http://[::1]:80/healthz"
     assert health_url("fd00::2") == "http://[fd00::2]:80/healthz"
+
+
+def test_files_are_indexed_by_as_many_processes_as_are_wanted():
+    settings = Settings(
+        server=Server(ingest=Endpoint(port=7000)), models=MODELS, knowledge=Knowledge(ingest_processes=2)
+    )
+    found = {spec.name: spec for spec in build_plan(settings, parse(["--api"]))}
+    assert [name for name in found if name.startswith("ingest")] == ["ingest", "ingest-2"]
+    assert found["ingest-2"].command[1:] == ("-m", "services.api", "ingest", "--number", "2")
+    assert found["ingest-2"].port == 7001
+
+
+@pytest.mark.parametrize(
+    "chosen", [Choice(name="milvus", options={"uri": "http://far:19530"}), Choice(name="elsewhere")]
+)
+def test_the_embedded_milvus_runs_only_where_it_is_used(chosen):
+    settings = Settings(models=MODELS, knowledge=Knowledge(vector_store=chosen))
+    assert [spec.name for spec in build_plan(settings, parse(["--api"]))] == ["ingest", "api"]
 
 
 def test_the_web_ui_is_streamlits_and_so_is_its_health():

@@ -115,27 +115,31 @@ async def test_a_worker_that_is_missing_for_a_moment_is_waited_for(bench: Workbe
 async def test_an_embedder_of_other_dimensions_is_named(tmp_path: Path):
     storage = (bench := workbench(tmp_path)).storage
     await bench.create()
+    bench.start()
     await bench.add(OLD)
+    await bench.stop()
     other = workbench(tmp_path, embedder=ScriptedEmbedder(dimensions=32), storage=storage)
+    other.start()
     failed = await other.add("x", FileName("b.txt"))
     assert failed.failure is not None
     assert failed.failure.code == "embedder.changed"
     assert failed.failure.facts == {"name": BASE.value, "model": "embed-a", "expected": 64, "actual": 32}
     assert set(await bench.found("年假 病假 婚假")) == OLD_LINES
+    await other.stop()
 
 
 async def test_a_crash_before_the_switch_leaves_the_old_version_and_is_taken_up_again(bench: Workbench):
     await bench.add(OLD)
     bench.storage.failure = Crash()
     with pytest.raises(Crash):
-        await bench.add(NEW, replace=True)
+        await bench.death(bench.add(NEW, replace=True))
     bench.storage.failure = None
     known, vectors, keywords = await bench.indexed()
     assert known < vectors
     assert known < keywords
     assert set(await bench.found("年假 病假 婚假 产假")) == OLD_LINES
     assert (await record(bench)).state is FileState.PENDING
-    await bench.service.resume()
+    await bench.resume()
     assert set(await bench.found("年假 病假 婚假 产假")) == NEW_LINES
     assert [len(ids) for ids in await bench.indexed()] == [2, 2, 2]
 

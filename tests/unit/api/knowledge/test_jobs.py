@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from services.api.domain.ingestion import Stage
+from services.api.domain.ingestion import Progress, Stage
 from services.api.domain.knowledge import FileState, KnowledgeFile
 from services.api.knowledge.ingest import MOST_ATTEMPTS
 from services.api.knowledge.orders import Splitting, Upload
@@ -26,7 +26,8 @@ async def record(bench: Workbench):
 async def started_anew(bench: Workbench, tmp_path: Path) -> Workbench:
     """The service after a restart: over the same storage and indexes, with an embedder that counts from nothing."""
     anew = workbench(tmp_path, embedder=ScriptedEmbedder(), storage=bench.storage, beside=bench.indexes)
-    await anew.service.resume()
+    await anew.resume()
+    anew.start()
     return anew
 
 
@@ -34,7 +35,9 @@ async def crash(bench: Workbench, text: str, splitting: Splitting = DEFAULT) -> 
     """Upload, and die while the third batch is embedded (batches are of two)."""
     bench.embedder.failures = [None, None, Crash()]
     with pytest.raises(Crash):
-        await bench.service.add_file(BASE, Upload(FILE, io.BytesIO(text.encode()), True, splitting=splitting))
+        await bench.death(
+            bench.service.add_file(BASE, Upload(FILE, io.BytesIO(text.encode()), True, splitting=splitting))
+        )
     bench.embedder.failures = []
 
 
@@ -61,6 +64,7 @@ async def test_a_crash_forgets_no_chunk_size(bench: Workbench, tmp_path: Path):
 
 async def test_another_content_after_a_crash_leaves_nothing_of_the_first(bench: Workbench):
     await crash(bench, NEW)
+    bench.start()
     await bench.add(OLD, replace=True)
     assert [len(ids) for ids in await bench.indexed()] == [2, 2, 2]
     assert set(await bench.found("年假 病假")) == set(OLD.splitlines())
@@ -71,13 +75,14 @@ async def test_a_file_that_ends_the_service_again_and_again_is_given_up(bench: W
     for _ in range(MOST_ATTEMPTS - 1):
         bench.embedder.failures = [Crash()]
         with pytest.raises(Crash):
-            await bench.service.resume()
+            await bench.resume()
     bench.embedder.failures = []
-    await bench.service.resume()
+    await bench.resume()
     failed = await record(bench)
     assert failed.failure is not None
     assert (failed.state, failed.failure.code) == (FileState.FAILED, "file.abandoned")
     assert [len(ids) for ids in await bench.indexed()] == [0, 0, 0]
+    bench.start()
     assert (await bench.service.adopt(BASE, FILE)).state is FileState.INDEXED, "asked for again, it is tried again"
 
 
@@ -87,9 +92,9 @@ async def test_a_long_file_survives_any_number_of_crashes_as_long_as_it_gets_on(
     for _ in range(2 * MOST_ATTEMPTS):
         bench.embedder.failures = [None, Crash()]
         with pytest.raises(Crash):
-            await bench.service.resume()
+            await bench.resume()
     bench.embedder.failures = []
-    await bench.service.resume()
+    await bench.resume()
     assert (await record(bench)).state is FileState.INDEXED
     assert [len(ids) for ids in await bench.indexed()] == [30, 30, 30]
     assert sum(bench.embedder.calls) == 30 + 2 * (2 * MOST_ATTEMPTS + 1), "what was under way at each crash, again"
@@ -111,7 +116,7 @@ async def test_indexing_can_be_given_up(bench: Workbench):
     assert (await adding).state is FileState.CANCELLED
     assert await bench.indexed() == before
     assert set(await bench.found("年假 病假")) == set(OLD.splitlines())
-    await bench.service.resume()
+    await bench.resume()
     assert (await record(bench)).state is FileState.CANCELLED, "a restart does not take it up again"
     bench.embedder.gate = None
     assert (await bench.service.adopt(BASE, FILE)).chunk_count == 5
@@ -132,22 +137,27 @@ async def test_deleting_a_file_that_is_being_indexed_does_not_wait_for_it(bench:
     assert await bench.service.files(BASE) == []
 
 
+async def reported(bench: Workbench, file: KnowledgeFile, expected: Progress) -> None:
+    """Progress is put on record about once a second."""
+    async with asyncio.timeout(4):
+        while (await bench.service.progress(BASE))[file.id] != expected:
+            await asyncio.sleep(0.05)
+
+
 async def test_how_far_a_file_has_got_is_known_while_it_is_indexed(bench: Workbench):
     adding = await gated(bench, NEW)
     file = await record(bench)
-    begun = bench.service.progress[file.id]
-    assert (begun.stage, begun.done, begun.total) == (Stage.INDEXING, 0, 5)
+    await reported(bench, file, Progress(Stage.INDEXING, 0, 5))
     assert bench.embedder.gate is not None
     bench.embedder.reached.clear()
     gate, bench.embedder.gate = bench.embedder.gate, asyncio.Event()
     gate.set()
     await bench.embedder.reached.wait()
-    progress = bench.service.progress[file.id]
-    assert (progress.stage, progress.done, progress.total) == (Stage.INDEXING, 2, 5)
+    await reported(bench, file, Progress(Stage.INDEXING, 2, 5))
     bench.embedder.gate.set()
     bench.embedder.gate = None
     await adding
-    assert file.id not in bench.service.progress
+    assert await bench.service.progress(BASE) == {}
 
 
 async def test_an_upload_need_not_wait(bench: Workbench):

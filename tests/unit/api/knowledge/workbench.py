@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,17 +14,20 @@ from services.api.domain.knowledge import Document, FileId, KnowledgeFile, Passa
 from services.api.domain.names import FileName, KnowledgeBaseName
 from services.api.domain.ports import Loader, Splitter
 from services.api.knowledge.files import ContentFolders
+from services.api.knowledge.indexing import Indexer
 from services.api.knowledge.ingest import Indexes, IngestLimits, Ingestor
 from services.api.knowledge.maintenance import Maintenance
 from services.api.knowledge.orders import Catalogue, NewKnowledgeBase, Upload
+from services.api.knowledge.queue import Indexing, IndexQueue
 from services.api.knowledge.retrieval import HybridRetriever
 from services.api.knowledge.service import KnowledgeService
 from services.foundation.errors import UnreadableFile
 from services.foundation.registry import Registry
 from services.foundation.settings.tree import Choice, Knowledge, Retrieval
 from tests.fakes.embedder import FakeEmbedder
+from tests.fakes.jobs import MemoryStagedChunks
 from tests.fakes.parser import InlineParser
-from tests.fakes.storage import MemoryIngestJobs, MemoryStorage, MemoryUnitOfWork
+from tests.fakes.storage import MemoryStorage, MemoryUnitOfWork
 from tests.fakes.text_index import MemoryTextIndex
 from tests.fakes.vector_store import MemoryStore
 
@@ -95,11 +98,11 @@ class FragileStorage(MemoryStorage):
     async def begin(self) -> AsyncIterator[MemoryUnitOfWork]:
         async with super().begin() as work:
             if self.failure is not None:
-                work.jobs = _FragileJobs(work, self.failure)
+                work.staged = _FragileChunks(work, self.failure)
             yield work
 
 
-class _FragileJobs(MemoryIngestJobs):
+class _FragileChunks(MemoryStagedChunks):
     def __init__(self, work: MemoryUnitOfWork, failure: BaseException) -> None:
         super().__init__(work.transaction)
         self._failure = failure
@@ -119,8 +122,39 @@ class Workbench:
     parser: InlineParser
     folders: ContentFolders
     service: KnowledgeService
+    indexer: Indexer
     retriever: HybridRetriever
     maintenance: Maintenance
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+    def start(self) -> None:
+        """Have what is put in line indexed from now on, until the indexer dies or `stop` is called."""
+        self.tasks.append(asyncio.create_task(self.indexer.run()))
+
+    async def stop(self) -> None:
+        """Stop what `start` started."""
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        self.tasks.clear()
+        await self.indexer.stop()
+        await self.service.stop()
+
+    async def death(self, work: Coroutine[object, object, object]) -> None:
+        """Begin some work, and wait for the indexer to die of it, which raises Crash; then start no other."""
+        begun = asyncio.ensure_future(work)
+        await asyncio.wait(self.tasks, timeout=10)
+        begun.cancel()
+        await asyncio.gather(begun, return_exceptions=True)
+        await self.service.stop()
+        died = self.tasks.pop()
+        assert died.done()
+        died.result()
+
+    async def resume(self) -> None:
+        """Take up again what a crash interrupted, and index until nothing is left to."""
+        await self.service.resume()
+        await self.indexer.drain()
 
     async def create(self, name: KnowledgeBaseName = BASE) -> None:
         await self.service.create(NewKnowledgeBase(name))
@@ -128,6 +162,7 @@ class Workbench:
     async def add(
         self, text: str, file: FileName = FILE, *, base: KnowledgeBaseName = BASE, replace: bool = False
     ) -> KnowledgeFile:
+        """The record of a file after it was uploaded and indexed."""
         upload = Upload(file, io.BytesIO(text.encode()), replace=replace)
         return await self.service.add_file(base, upload)
 
@@ -155,6 +190,7 @@ def workbench(
     embedder: ScriptedEmbedder | None = None,
     storage: FragileStorage | None = None,
     beside: Indexes | None = None,
+    holder: str = "indexer",
 ) -> Workbench:
     """Build the room over `root`; `beside`: with the vectors and keywords of these indexes."""
     kept = storage or FragileStorage()
@@ -165,6 +201,10 @@ def workbench(
     limits = IngestLimits(parallel_files=2, embed_batch=2)
     catalogue = Catalogue(["embed-a", "embed-b"], "embed-a", ["memory", "other"], SPLITTERS, list(LOADERS))
     settings = Knowledge(splitter=Choice(name="lines"), vector_store=Choice(name="memory"))
-    service = KnowledgeService(indexes, folders, Ingestor(indexes, speaks, parser, limits), catalogue, settings)
+    ingestor = Ingestor(indexes, speaks, parser, limits)
+    indexer = Indexer(indexes, ingestor, folders, holder=holder, parallel_files=2)
+    indexing = Indexing(IndexQueue(kept, f"{holder}'s service"), ingestor)
+    service = KnowledgeService(indexes, folders, indexing, catalogue, settings)
     retriever = HybridRetriever(indexes, speaks, Retrieval(candidates=50))
-    return Workbench(root, indexes, kept, speaks, parser, folders, service, retriever, Maintenance(service, folders))
+    maintenance = Maintenance(service, folders)
+    return Workbench(root, indexes, kept, speaks, parser, folders, service, indexer, retriever, maintenance)

@@ -1,1 +1,1 @@
-"""Milvus: Lite in this process by default, a server or cluster by URI."""
+"""Milvus: Lite by default, in this process or shared by several; a server or cluster by URI."""

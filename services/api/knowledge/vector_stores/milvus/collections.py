@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import threading
 from collections.abc import Sequence
@@ -11,11 +10,11 @@ from pymilvus import DataType, MilvusClient
 from pymilvus.exceptions import MilvusException
 
 from services.api.domain.knowledge import ChunkId, EmbeddedChunk, KnowledgeBaseId, Match, Vector
-from services.api.knowledge.vector_stores.milvus.connection import STORE, MilvusConnection
+from services.api.knowledge.vector_stores.milvus.connection import MilvusConnection
+from services.api.knowledge.vector_stores.milvus.failures import STORE
 from services.api.knowledge.vector_stores.milvus.options import Options
 from services.foundation.errors import EmbedderChanged, StoreFailed
 
-log = logging.getLogger(__name__)
 _GENERATED_ID = re.compile(r"[0-9a-f]{32}")
 _PREFIX = "kb_"
 _ROWS_PER_CALL = 1000
@@ -29,7 +28,6 @@ class Collections:
     def __init__(self, connection: MilvusConnection, options: Options) -> None:
         self._client = connection.client
         self._flushes = connection.is_lite
-        self._discard_indexes = connection.discard_indexes
         self._options = options
         # Without a limit of its own, a call to a server that has gone is tried again for minutes.
         self._wait = {"timeout": options.timeout_seconds}
@@ -37,13 +35,24 @@ class Collections:
         self._opening = threading.Lock()
 
     def load_all(self) -> None:
-        """Load what was there before: after a restart Lite searches nothing that is not loaded."""
+        """Load what was there before, and index what a process that died had not."""
         for name in self._client.list_collections(**self._wait):
             if name.startswith(_PREFIX):
                 self._known_dimensions(KnowledgeBaseId(name.removeprefix(_PREFIX)))
 
     def upsert(self, base: KnowledgeBaseId, chunks: Sequence[EmbeddedChunk]) -> None:
+        try:
+            self._upsert(base, chunks)
+        except MilvusException:
+            if not self._is_gone(base):
+                raise
+            self._dimensions.pop(base, None)  # dropped by another process
+            self._upsert(base, chunks)
+
+    def _upsert(self, base: KnowledgeBaseId, chunks: Sequence[EmbeddedChunk]) -> None:
         known = self._known_dimensions(base)
+        if known is not None and len(chunks[0].vector) != known:
+            known = self._look_again(base)
         expected = known or len(chunks[0].vector)
         for chunk in chunks:
             _check_length(base, expected, chunk.vector)
@@ -59,9 +68,13 @@ class Collections:
     def remove(self, base: KnowledgeBaseId, ids: Sequence[ChunkId]) -> None:
         if self._known_dimensions(base) is None:
             return
-        for at in range(0, len(ids), _ROWS_PER_CALL):
-            self._client.delete(_collection(base), ids=list(ids[at : at + _ROWS_PER_CALL]), **self._wait)
-        self._flush(base)
+        try:
+            for at in range(0, len(ids), _ROWS_PER_CALL):
+                self._client.delete(_collection(base), ids=list(ids[at : at + _ROWS_PER_CALL]), **self._wait)
+            self._flush(base)
+        except MilvusException:
+            if not self._is_gone(base):
+                raise
 
     def drop(self, base: KnowledgeBaseId) -> None:
         self._client.drop_collection(_collection(base), **self._wait)
@@ -70,6 +83,10 @@ class Collections:
     def search(self, base: KnowledgeBaseId, vector: Vector, limit: int) -> list[Match]:
         known = self._known_dimensions(base)
         if known is None or limit < 1:
+            return []
+        if len(vector) != known:  # another process may have made the base's collection anew
+            known = self._look_again(base)
+        if known is None:
             return []
         _check_length(base, known, vector)
         limit = min(limit, _SEARCH_LIMIT)
@@ -125,6 +142,10 @@ class Collections:
                 )
             return self._dimensions.get(base)
 
+    def _look_again(self, base: KnowledgeBaseId) -> int | None:
+        self._dimensions.pop(base, None)
+        return self._known_dimensions(base)
+
     def _make_searchable(self, name: str) -> None:
         """Index and load. A process that died between making and indexing a collection left this to do."""
         if not self._client.list_indexes(name):
@@ -132,13 +153,7 @@ class Collections:
             params = {"M": self._options.m, "efConstruction": self._options.ef_construction}
             index.add_index("vector", index_type="HNSW", metric_type="COSINE", params=params)
             self._client.create_index(name, index, sync=False, **self._wait)
-        try:
-            self._client.load_collection(name, **self._wait)
-        except MilvusException as failure:
-            if not self._discard_indexes(name):
-                raise
-            log.warning("the index of %s cannot be loaded and is built anew: %s", name, failure.message)
-            self._client.load_collection(name, **self._wait)
+        self._client.load_collection(name, **self._wait)
 
     def _create(self, base: KnowledgeBaseId, dimensions: int) -> None:
         schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
@@ -153,7 +168,7 @@ class Collections:
             self._client.flush(_collection(base), **self._wait)
 
     def _is_gone(self, base: KnowledgeBaseId) -> bool:
-        """Whether the base was dropped while it was being read."""
+        """Whether the base was dropped meanwhile, by this process or another."""
         return not self._client.has_collection(_collection(base), **self._wait)
 
 

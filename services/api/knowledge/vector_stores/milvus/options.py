@@ -20,6 +20,12 @@ class Options(BaseModel):
         pattern="^https?://",
         description="URL of a Milvus server or cluster; None: Lite, in the data folder.",
     )
+    lite_uri: str | None = Field(
+        default=None,
+        pattern="^https?://",
+        description="URL of the process that has Lite open (`python -m services.api milvus`); None: this process. Set "
+        "by startup.py's processes themselves.",
+    )
     token: SecretStr | None = Field(default=None, description="'user:password' or an access key of the server.")
     m: int = Field(default=16, ge=4, le=64, description="HNSW: neighbours of a node.")
     ef_construction: int = Field(default=200, ge=8, le=2048, description="HNSW: candidates while building.")

@@ -11,7 +11,8 @@ from typing import TypeVar
 
 from services.api.domain.knowledge import ChunkId, EmbeddedChunk, KnowledgeBaseId, Match, Vector
 from services.api.knowledge.vector_stores.milvus.collections import Collections
-from services.api.knowledge.vector_stores.milvus.connection import STORE, MilvusConnection, connect, milvus_failures
+from services.api.knowledge.vector_stores.milvus.connection import MilvusConnection, connect
+from services.api.knowledge.vector_stores.milvus.failures import STORE, milvus_failures
 from services.api.knowledge.vector_stores.milvus.options import read_options
 from services.foundation.errors import StoreFailed
 

@@ -1,0 +1,112 @@
+"""Parts: what a process of the API is made of, and the order in which it is opened and closed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fastapi import APIRouter
+
+from services.api.chat.recording import Recorder
+from services.api.domain.ports import Parser
+from services.api.knowledge.indexing import Indexer
+from services.api.knowledge.ingest import Indexes
+from services.api.knowledge.maintenance import Maintenance
+from services.api.knowledge.service import KnowledgeService
+from services.api.storage.database import SqlStorage
+from services.clients.openai import OpenAIClient
+from services.foundation.http import Health
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Parts:
+    """Everything a process of the API is made of, built and not yet started. `indexer`: None where others index."""
+
+    client: OpenAIClient
+    database: SqlStorage
+    indexes: Indexes
+    knowledge: KnowledgeService
+    indexer: Indexer | None
+    maintenance: Maintenance
+    parser: Parser
+    recorder: Recorder
+    routers: Sequence[APIRouter]
+    _ready: bool = False
+    _background: list[asyncio.Task[None]] = field(default_factory=list, repr=False)
+
+    async def start(self) -> None:
+        """Open the stores; then, in the background, finish what a crash interrupted, and index."""
+        await self.indexes.storage.start()
+        await self.open_indexes()
+        self._background.append(asyncio.create_task(self._resume()))
+        self._ready = True
+
+    async def start_indexing(self) -> None:
+        """Open the stores and index; for a process that does nothing else."""
+        await self.indexes.storage.start()
+        await self.open_indexes()
+        self._ready = True
+
+    async def open_indexes(self) -> None:
+        """Open the vector store and the keyword index, and index what waits, if that is this process's work."""
+        await asyncio.gather(self.indexes.keywords.start(), self.indexes.vectors.start())
+        if self.indexer is not None:
+            self._background.append(asyncio.create_task(self._index(self.indexer)))
+
+    @asynccontextmanager
+    async def maintained(self, *, clear: bool, import_from: Path | None) -> AsyncIterator[None]:
+        """Open the metadata database for a script, and close at the end whatever was opened inside the block.
+
+        Args:
+            clear: drop all tables and create them again.
+            import_from: another SQLite database whose rows are copied in.
+        """
+        try:
+            await self.database.start()
+            if clear:
+                await self.database.clear()
+            if import_from is not None:
+                await self.database.import_rows(import_from)
+            yield
+        finally:
+            await self.stop()
+
+    async def _resume(self) -> None:
+        try:
+            await self.knowledge.resume()
+        except Exception:
+            log.exception("interrupted work could not be taken up")
+
+    async def _index(self, indexer: Indexer) -> None:
+        try:
+            await indexer.run()
+        except Exception:
+            log.exception("indexing ended")
+            self._ready = False  # the supervisor sees it and starts the process anew
+            raise
+
+    async def stop(self) -> None:
+        """Close the stores."""
+        self._ready = False
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        if self.indexer is not None:
+            await self.indexer.stop()
+        await self.knowledge.stop()
+        await self.parser.stop()
+        await self.recorder.settle()
+        await self.client.close()
+        await self.indexes.vectors.stop()
+        await self.indexes.keywords.stop()
+        await self.indexes.storage.stop()
+
+    def health(self) -> Health:
+        """Ready once the stores are open."""
+        return Health("ok" if self._ready else "starting")
