@@ -83,7 +83,7 @@ class Policy:
     unresponsive_seconds: float = 30.0
     first_backoff_seconds: float = 0.5
     longest_backoff_seconds: float = 30.0
-    settled_seconds: float = 60.0
+    settled_seconds: float = 10.0
     first_attempts: int = 3
     drain_seconds: float = 30.0
     idle_seconds: float = 1.5
