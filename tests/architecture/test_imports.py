@@ -70,6 +70,7 @@ DOORS = {
             "services.supervisor",
             "services.foundation",
             "services.api.bootstrap",
+            "services.api.parts",
             "services.api.domain",
             "services.api.knowledge",
         ),
