@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import Progress
 
 from services.api.bootstrap import Replacements, Role, build
 from services.api.domain.names import KnowledgeBaseName
-from services.api.knowledge.maintenance import Outcome, Step, Task
-from services.api.parts import Parts
+from services.api.knowledge.importing.summary import import_from, local_path
+from services.api.knowledge.maintenance import Task
+from services.api.knowledge.showing import show
 from services.foundation import logs
 from services.foundation.errors import ChatchatError
 from services.foundation.settings.load import load_settings
@@ -37,9 +37,8 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="init_database.py", description=__doc__)
     made.add_argument("--create-tables", action="store_true", help="create the metadata tables or update them")
     made.add_argument("--clear-tables", action="store_true", help="drop all metadata tables and create them again")
-    made.add_argument(
-        "--import-db", type=lambda file: Path(file).absolute(), metavar="FILE", help="copy the rows of another database"
-    )
+    made.add_argument("--import-db", type=local_path, metavar="FILE", help="copy another database's rows, also 0.2.x's")
+    made.add_argument("--import-folder", type=local_path, metavar="DIR", help="copy a 0.2.x folder knowledge_base")
     for task, (short, text) in _TASKS.items():
         names = [name for name in (short, f"--{task.value}") if name]
         made.add_argument(*names, dest="task", action="append_const", const=task, help=text)
@@ -67,33 +66,22 @@ def main(arguments: Sequence[str]) -> int:
 
 async def _work(settings: Settings, given: argparse.Namespace, console: Console) -> int:
     parts = build(settings, Replacements(), Role.SCRIPT if await is_milvus_open(settings) else Role.WHOLE)
-    async with parts.maintained(clear=given.clear_tables, import_from=given.import_db):
+    async with parts.maintained(clear=given.clear_tables):
+        lost = await import_from(parts.importer, given.import_db, given.import_folder, console)
         task = next((task for task in _TASKS if task in (given.task or ())), None)  # 0.2.10 lets the first win
         if task is None:
-            return 0
+            return lost
         pruning, maintenance = task in {Task.PRUNE_DB, Task.PRUNE_FOLDER}, parts.maintenance
         bases = await maintenance.bases([KnowledgeBaseName.parse(name) for name in given.kb_name], recorded=pruning)
         steps = await maintenance.plan(task, bases, embedding_model=given.embed_model)
         if not steps and not (task is Task.RECREATE and bases):
             console.print(f"{task.value}: nothing to do in {', '.join(map(str, bases)) or 'no base'}", markup=False)
-            return 0
+            return lost
         async with served(settings, set() if pruning else await maintenance.embedding_models(bases)):
             await parts.open_indexes()
             if task is Task.RECREATE:
                 await maintenance.reset(bases, embedding_model=given.embed_model)
-            return await _carry_out(parts, steps, console)
-
-
-async def _carry_out(parts: Parts, steps: Sequence[Step], console: Console) -> int:
-    outcomes: list[Outcome] = []
-    with Progress(console=console) as progress:
-        bar = progress.add_task("", total=len(steps))
-        async for outcome in parts.maintenance.run(steps):
-            outcomes.append(outcome)
-            progress.update(bar, advance=1, description=outcome.step.file.value)
-    for outcome in sorted(outcomes, key=lambda outcome: (outcome.step.base, outcome.step.file)):
-        console.print(f"{outcome.step.base}/{outcome.step.file}: {outcome.said}", markup=False)
-    return sum(1 for outcome in outcomes if outcome.failure and not outcome.skipped)
+            return lost + await show(parts.maintenance, parts.knowledge, steps, console)
 
 
 if __name__ == "__main__":

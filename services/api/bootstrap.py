@@ -23,6 +23,8 @@ from services.api.domain.ports import ChatModel, Embedder, Parser, Storage, Text
 from services.api.inference.gateway import GatewayChatModel, GatewayEmbedder
 from services.api.knowledge import routes as knowledge_routes
 from services.api.knowledge.files import ContentFolders
+from services.api.knowledge.importing.importer import Importer
+from services.api.knowledge.importing.mapping import Choices
 from services.api.knowledge.indexing import Indexer
 from services.api.knowledge.ingest import Indexes, IngestLimits, Ingestor
 from services.api.knowledge.loaders import LOADERS
@@ -38,6 +40,7 @@ from services.api.knowledge.vector_stores import VECTOR_STORES
 from services.api.knowledge.vector_stores.milvus.lite import LiteServer
 from services.api.parts import Parts
 from services.api.storage.database import SqlStorage
+from services.api.storage.former import open_former
 from services.clients.openai import OpenAIClient
 from services.foundation.settings.tree import Settings
 
@@ -95,7 +98,9 @@ def build(settings: Settings, replace: Replacements, role: Role = Role.WHOLE, *,
     parallel_files, holder = settings.knowledge.parallel_files, f"{role}-{number}@{socket.gethostname()}"
     ingestor = Ingestor(indexes, embedder, parser, IngestLimits(parallel_files, settings.knowledge.embed_batch))
     indexer = Indexer(indexes, ingestor, folders, holder=f"{holder}/indexer", parallel_files=parallel_files)
-    knowledge = _knowledge(settings, folders, indexes, Indexing(IndexQueue(indexes.storage, holder), ingestor))
+    catalogue, indexing = _catalogue(settings), Indexing(IndexQueue(indexes.storage, holder), ingestor)
+    knowledge = KnowledgeService(indexes, folders, indexing, catalogue, settings.knowledge)
+    importer = Importer(database, folders, Choices(catalogue, settings.knowledge.vector_store.name), open_former)
     retriever = HybridRetriever(indexes, embedder, settings.knowledge.retrieval)
     conversations = ConversationService(indexes.storage)
     recorder = Recorder(conversations.record)
@@ -122,7 +127,7 @@ def build(settings: Settings, replace: Replacements, role: Role = Role.WHOLE, *,
         catalog_routes.router(CatalogueService(settings.models, running)),
     )
     maintenance, own_indexer = Maintenance(knowledge, folders), indexer if role.indexes else None
-    return Parts(client, database, indexes, knowledge, own_indexer, maintenance, parser, recorder, routers)
+    return Parts(client, database, indexes, knowledge, own_indexer, maintenance, importer, parser, recorder, routers)
 
 
 def open_milvus(settings: Settings) -> LiteServer:
@@ -153,10 +158,9 @@ def _indexes(settings: Settings, replace: Replacements, database: SqlStorage, ro
     )
 
 
-def _knowledge(settings: Settings, folders: ContentFolders, indexes: Indexes, indexing: Indexing) -> KnowledgeService:
+def _catalogue(settings: Settings) -> Catalogue:
     embedding = [name for name, served in settings.models.served.items() if served.task == "embedding"]
-    catalogue = Catalogue(embedding, settings.models.default_embedding, list(VECTOR_STORES), SPLITTERS, list(LOADERS))
-    return KnowledgeService(indexes, folders, indexing, catalogue, settings.knowledge)
+    return Catalogue(embedding, settings.models.default_embedding, list(VECTOR_STORES), SPLITTERS, list(LOADERS))
 
 
 def _parser(settings: Settings, folders: ContentFolders) -> ParserPool:

@@ -7,12 +7,12 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from fastapi import APIRouter
 
 from services.api.chat.recording import Recorder
 from services.api.domain.ports import Parser
+from services.api.knowledge.importing.importer import Importer
 from services.api.knowledge.indexing import Indexer
 from services.api.knowledge.ingest import Indexes
 from services.api.knowledge.maintenance import Maintenance
@@ -34,6 +34,7 @@ class Parts:
     knowledge: KnowledgeService
     indexer: Indexer | None
     maintenance: Maintenance
+    importer: Importer
     parser: Parser
     recorder: Recorder
     routers: Sequence[APIRouter]
@@ -60,19 +61,16 @@ class Parts:
             self._background.append(asyncio.create_task(self._index(self.indexer)))
 
     @asynccontextmanager
-    async def maintained(self, *, clear: bool, import_from: Path | None) -> AsyncIterator[None]:
+    async def maintained(self, *, clear: bool) -> AsyncIterator[None]:
         """Open the metadata database for a script, and close at the end whatever was opened inside the block.
 
         Args:
             clear: drop all tables and create them again.
-            import_from: another SQLite database whose rows are copied in.
         """
         try:
             await self.database.start()
             if clear:
                 await self.database.clear()
-            if import_from is not None:
-                await self.database.import_rows(import_from)
             yield
         finally:
             await self.stop()

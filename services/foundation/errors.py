@@ -22,6 +22,7 @@ ChatchatError               internal                    INTERNAL
 ├── IngestAbandoned         file.abandoned              INVALID
 ├── IndexerAbsent           file.no_indexer             UNAVAILABLE
 ├── FileTooLarge            file.too_large              TOO_LARGE
+├── ImportRefused           import.refused              INVALID
 ├── ConversationNotFound    conversation.not_found      NOT_FOUND
 ├── PromptNotFound          prompt.not_found            NOT_FOUND
 ├── InvalidPrompt           prompt.invalid              INVALID
@@ -237,6 +238,12 @@ class FileTooLarge(ChatchatError):
     code = "file.too_large"
     kind = Kind.TOO_LARGE
     sentence = "The file {file!r} is larger than the limit of {limit_bytes} bytes. Split it or raise the limit."
+
+
+class ImportRefused(ChatchatError):
+    code = "import.refused"
+    kind = Kind.INVALID
+    sentence = "{source!r} cannot be imported: {reason}."
 
 
 class ConversationNotFound(ChatchatError):

@@ -330,3 +330,30 @@ class StorageContract:
         with pytest.raises(StoreFailed):
             async with storage.begin() as work:
                 await work.conversations.add_turn(make_turn("t", None))
+
+    async def test_turns_are_restored_once_and_a_thread_never_grows_younger(self, storage):
+        old, other = [make_turn("t0", "a", 1), make_turn("t1", "a", 2)], make_turn("t2", "b", 9)
+        async with storage.begin() as work:
+            await work.conversations.open(make_thread("a", minutes=5))
+            await work.conversations.open(make_thread("b"))
+            await work.conversations.add_turn(old[0])
+            assert await work.conversations.restore([*old, other, other, make_turn("alone", None)]) == 3
+        async with storage.begin() as work:
+            assert await work.conversations.restore([*old, other, make_turn("alone", None)]) == 0
+            assert await work.conversations.restore([]) == 0
+            assert await work.conversations.turns(ConversationId("a")) == old
+            assert (await work.conversations.get(ConversationId("a"))).updated_at == old[1].created_at
+            assert (await work.conversations.get(ConversationId("b"))).updated_at == other.created_at
+            assert await work.conversations.restore([make_turn("t3", "b", 3)]) == 1
+            assert (await work.conversations.get(ConversationId("b"))).updated_at == other.created_at
+
+    async def test_a_thousand_turns_are_restored(self, storage):
+        turns = [make_turn(f"t{number}", None, number) for number in range(1200)]
+        async with storage.begin() as work:
+            assert await work.conversations.restore(turns[:700]) == 700
+            assert await work.conversations.restore(turns) == 500
+
+    async def test_a_turn_of_no_conversation_is_not_restored(self, storage):
+        with pytest.raises(ConversationNotFound):
+            async with storage.begin() as work:
+                await work.conversations.restore([make_turn("t", "never")])

@@ -169,6 +169,20 @@ class MemoryConversations(Repository):
 
         self._transaction.change(change)
 
+    async def restore(self, turns: Sequence[Turn]) -> int:
+        fresh = [turn for turn in {turn.id: turn for turn in turns}.values() if turn.id not in self._tables.turns]
+        before = dict(self._tables.conversations)
+        for turn in fresh:
+            await self.add_turn(turn)
+
+        def change(tables: Tables) -> None:
+            for thread in tables.conversations.values():
+                spoken_at = max(thread.updated_at, before.get(thread.id, thread).updated_at)
+                tables.conversations[thread.id] = dataclasses.replace(thread, updated_at=spoken_at)
+
+        self._transaction.change(change)
+        return len(fresh)
+
     async def turns(self, id: ConversationId) -> list[Turn]:  # noqa: A002
         return [turn for turn in self._tables.turns.values() if turn.conversation_id == id]
 

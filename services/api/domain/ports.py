@@ -8,6 +8,7 @@ from typing import ClassVar, Protocol
 
 from services.api.domain.answering import ChatEvent, Finished, ModelRequest, Question, Token
 from services.api.domain.conversation import Conversation, ConversationId, Turn
+from services.api.domain.former import FormerBase, LeftBehind
 from services.api.domain.ingestion import Hold, IngestJob, Progress
 from services.api.domain.knowledge import (
     Chunk,
@@ -285,6 +286,9 @@ class Conversations(Protocol):
 
     async def add_turn(self, turn: Turn) -> None: ...
 
+    async def restore(self, turns: Sequence[Turn]) -> int:
+        """Append the turns whose ids are not kept yet; returns how many. Their conversations must be there."""
+
     async def turns(self, id: ConversationId) -> list[Turn]: ...  # noqa: A002
 
 
@@ -308,6 +312,25 @@ class Storage(Protocol):
     async def start(self) -> None: ...
 
     async def stop(self) -> None: ...
+
+
+class FormerRecords(Protocol):
+    """The records of a 0.2.x installation, all as of one moment. Raises ImportRefused when they cannot be read.
+
+    `conversations` gives the threads that 0.2.x listed; a turn may name another. `turns` gives batches, oldest first.
+    """
+
+    @property
+    def beside_ours(self) -> bool:
+        """Whether the same database holds our own tables too."""
+
+    async def bases(self) -> list[FormerBase]: ...
+
+    async def conversations(self) -> list[Conversation]: ...
+
+    def turns(self) -> AsyncIterator[list[Turn]]: ...
+
+    async def left_behind(self) -> LeftBehind: ...
 
 
 class Prompts(Protocol):

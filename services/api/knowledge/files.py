@@ -43,6 +43,11 @@ class ContentFolders:
         """Where readers of files keep what is dear to compute; no base can have its name."""
         return self._root / _CACHE
 
+    def free_bytes(self) -> int:
+        """What the disk of the data folder has room for."""
+        self._root.mkdir(parents=True, exist_ok=True)
+        return shutil.disk_usage(self._root).free
+
     def path(self, base: KnowledgeBaseName, name: FileName) -> Path:
         """Where a file of a base lies, whether or not it exists."""
         return join_inside(self._content(base), name.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -11,6 +12,8 @@ from services.api.domain.conversation import Conversation, ConversationId, Turn,
 from services.api.storage.failures import STORE, conflicts
 from services.api.storage.tables import ConversationRecord, TurnRecord
 from services.foundation.errors import ConversationNotFound, StoreFailed
+
+_IDS_PER_STATEMENT = 500  # SQLite's limit of variables was 999 until 3.32
 
 
 class SqlConversations:
@@ -54,6 +57,29 @@ class SqlConversations:
         taken = StoreFailed(store=STORE, reason="a turn of that id exists already")
         with conflicts(taken=taken, absent=ConversationNotFound(id=turn.conversation_id)):
             await self._session.execute(insert(TurnRecord).values(dataclasses.asdict(turn)))
+
+    async def restore(self, turns: Sequence[Turn]) -> int:
+        """Append the turns whose ids are not kept yet; returns how many. Raises ConversationNotFound."""
+        fresh = {turn.id: turn for turn in turns}
+        ids = list(fresh)
+        for at in range(0, len(ids), _IDS_PER_STATEMENT):
+            asked = TurnRecord.id.in_(ids[at : at + _IDS_PER_STATEMENT])
+            for known in await self._session.scalars(select(TurnRecord.id).where(asked)):
+                del fresh[TurnId(known)]
+        if not fresh:
+            return 0
+        taken = StoreFailed(store=STORE, reason="a turn of that id exists already")
+        absent = ConversationNotFound(id=", ".join(sorted({str(turn.conversation_id) for turn in fresh.values()})))
+        with conflicts(taken=taken, absent=absent):
+            await self._session.execute(insert(TurnRecord), [dataclasses.asdict(turn) for turn in fresh.values()])
+        last = {turn.conversation_id: turn.created_at for turn in sorted(fresh.values(), key=lambda t: t.created_at)}
+        for thread, spoken_at in last.items():
+            await self._session.execute(
+                update(ConversationRecord)
+                .where(ConversationRecord.id == thread, ConversationRecord.updated_at < spoken_at)
+                .values(updated_at=spoken_at)
+            )
+        return len(fresh)
 
     async def turns(self, id: ConversationId) -> list[Turn]:  # noqa: A002
         wanted = select(TurnRecord).where(TurnRecord.conversation_id == id).order_by(TurnRecord.sequence)

@@ -111,6 +111,11 @@ class SqlStorage:
         async with self._connected(self._started()) as connection:
             return await connection.run_sync(transfer.import_rows, file)
 
+    def keeps(self, file: Path) -> bool:
+        """Whether `file` is this database."""
+        own = self._url.database if self._url.get_backend_name() == "sqlite" else None
+        return own is not None and Path(own).exists() and file.exists() and file.samefile(own)
+
     def _started(self) -> AsyncEngine:
         if self._engine is None:
             raise StoreFailed(store=STORE, reason="it has not been started")

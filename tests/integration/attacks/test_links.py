@@ -102,7 +102,7 @@ async def test_maintenance_follows_no_link(api: Shelter, targets: dict[str, Path
     (api.content / "good.txt").write_text("lighthouse")
     settings = settings_for(api.data)
     parts = build(settings, Replacements(embedder=FakeEmbedder()))
-    async with parts.maintained(clear=False, import_from=None):
+    async with parts.maintained(clear=False):
         steps = await parts.maintenance.plan(Task.PRUNE_FOLDER, [KnowledgeBaseName(BASE)], embedding_model=None)
         outcomes = [outcome async for outcome in parts.maintenance.run(steps)]
     removed = {outcome.step.file.value for outcome in outcomes if outcome.failure is None}
