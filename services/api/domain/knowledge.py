@@ -129,10 +129,15 @@ class Place:
     last_row: int | None = None
     heading: tuple[str, ...] = ()
 
+    @property
+    def heading_path(self) -> str:
+        """The titles in one line; empty where there are none."""
+        return " > ".join(part for part in self.heading if part)
+
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A run of text with one place. `whole`: keep it in one chunk if it fits (a table row group)."""
+    """A run of text with one place. `whole`: keep it in one chunk if it fits (a table row group, lines of code)."""
 
     text: str
     place: Place = field(default_factory=Place)
@@ -153,6 +158,11 @@ class Passage:
 
     text: str
     place: Place
+
+    @property
+    def indexed_text(self) -> str:
+        """As `Chunk.indexed_text`."""
+        return indexed_text(self.text, self.place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,8 +205,13 @@ class Chunk:
     @property
     def indexed_text(self) -> str:
         """What is embedded and tokenised: the heading path, then the text."""
-        heading = " > ".join(part for part in self.place.heading if part)
-        return f"{heading}\n{self.text}" if heading else self.text
+        return indexed_text(self.text, self.place)
+
+
+def indexed_text(text: str, place: Place) -> str:
+    """What is embedded and tokenised of a text that stands in a place."""
+    heading = place.heading_path
+    return f"{heading}\n{text}" if heading else text
 
 
 @dataclass(frozen=True, slots=True)

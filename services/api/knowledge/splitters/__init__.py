@@ -7,6 +7,12 @@ SPLITTERS: Registry[Splitter] = Registry(
     "splitter",
     __name__,
     {
+        "AliTextSplitter": "classic.ali:AliTextSplitter",
+        "ChineseRecursiveTextSplitter": "classic.chinese_recursive:ChineseRecursiveTextSplitter",
+        "ChineseTextSplitter": "classic.chinese_text:ChineseTextSplitter",
+        "MarkdownHeaderTextSplitter": "classic.markdown_headers:MarkdownHeaderTextSplitter",
+        "RecursiveCharacterTextSplitter": "classic.recursive_character:RecursiveCharacterTextSplitter",
+        "SpacyTextSplitter": "classic.spacy:SpacyTextSplitter",
         "recursive": "recursive:RecursiveSplitter",
         "sentences": "sentences:SentenceSplitter",
     },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 THIRDS = 3
 """Widths are whole numbers: thirds of a Chinese character."""
@@ -25,3 +26,21 @@ def cut_at(text: str, limit: int, start: int = 0) -> int:
         if used > limit:
             return max(index, start + 1)
     return len(text)
+
+
+class Measure:
+    """What splitters ask for sizes: here, of characters alone. `window.fitting` has one that sees tokens as well."""
+
+    def prepare(self, texts: Iterable[str]) -> None:
+        """Be told what will be asked about, so that it can be measured at once."""
+
+    def width(self, text: str) -> int:
+        """As `width`."""
+        return width(text)
+
+    def cut_at(self, text: str, limit: int, start: int = 0) -> int:
+        """As `cut_at`."""
+        return cut_at(text, limit, start)
+
+
+CHARACTERS = Measure()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from services.api.knowledge.splitters.measure import cut_at, width
+from services.api.knowledge.splitters.measure import CHARACTERS, Measure
 
 _HAN = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 _CLOSING = "\"'”’」』）)\\]】》〉"
@@ -58,11 +58,11 @@ def _is_abbreviation(text: str, start: int, end: int) -> bool:
     return is_initial or is_number or before.lower() in _ABBREVIATIONS
 
 
-def shortened(sentence: str, limit: int) -> Iterator[str]:
+def shortened(sentence: str, limit: int, measure: Measure = CHARACTERS) -> Iterator[str]:
     """A sentence in parts no wider than `limit`: cut after clause marks, else at spaces, else anywhere."""
     start = 0
     while start < len(sentence):
-        stop = cut_at(sentence, limit, start)
+        stop = measure.cut_at(sentence, limit, start)
         if stop < len(sentence):
             stop = _best_cut(sentence, start, stop)
         yield sentence[start:stop]
@@ -79,10 +79,23 @@ def _best_cut(sentence: str, start: int, stop: int) -> int:
     return stop
 
 
-def bounded(text: str, limit: int) -> Iterator[str]:
+def bounded(text: str, limit: int, measure: Measure = CHARACTERS) -> Iterator[str]:
     """Sentences no wider than `limit`, in order; joined they are the text."""
-    for sentence in sentences(text):
-        if width(sentence.rstrip()) <= limit:
+    found = list(sentences(text))
+    measure.prepare(sentence.rstrip() for sentence in found)
+    for sentence in found:
+        if measure.width(sentence.rstrip()) <= limit:
             yield sentence
         else:
-            yield from shortened(sentence, limit)
+            yield from shortened(sentence, limit, measure)
+
+
+def bounded_lines(text: str, limit: int, measure: Measure = CHARACTERS) -> Iterator[str]:
+    """Lines with their ends, of one that is wider than `limit` its sentences, in order; joined they are the text."""
+    lines = text.splitlines(keepends=True)
+    measure.prepare(line.rstrip() for line in lines)
+    for line in lines:
+        if measure.width(line.rstrip()) <= limit:
+            yield line
+        else:
+            yield from bounded(line, limit, measure)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from services.api.domain.knowledge import Passage, Place, Section
-from services.api.knowledge.splitters.measure import width
+from services.api.knowledge.splitters.measure import Measure
 from services.api.knowledge.splitters.pieces import bounded
 
 _RULE = re.compile(r"\|(?: :?-{3,}:? \|)+")
@@ -29,37 +29,44 @@ def is_table(section: Section) -> bool:
     return section.whole and section.text.startswith("|") and section.text.endswith("|")
 
 
-def cut_table(section: Section, limit: int, title: str = "") -> Iterator[Passage]:
-    """The table in passages no wider than `limit`, each with the header.
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How wide a passage may be, by which measure."""
+
+    limit: int
+    measure: Measure
+
+
+def cut_table(section: Section, room: Room, title: str = "") -> Iterator[Passage]:
+    """The table in passages that fit the room, each with the header.
 
     Args:
         section: the table.
-        limit: the widest passage.
+        room: of a passage.
         title: text that stands above the table; it goes into the first passage if it fits, else into one of its own.
     """
-    table = _parsed(section.text)
-    count = len(table.rows)
-    room = limit + 1 - width(table.head)
-    title_room = room - width(title) - 1 if title else room
-    if title and (not table.rows or width(table.rows[0]) + 1 > title_room):
+    table, width = _parsed(section.text), room.measure.width
+    room.measure.prepare(table.rows)
+    left = room.limit + 1 - width(table.head)
+    title_left = left - width(f"{title}\n") if title else left
+    if title and (not table.rows or width(f"{table.rows[0]}\n") > title_left):
         yield Passage(title, section.place)
-        title, title_room = "", room
-    for held in _grouped(table.rows, title_room, room):
-        place = _narrowed(section, count, held, has_title=bool(title))
+        title, title_left = "", left
+    for held in _grouped([width(f"{row}\n") for row in table.rows], title_left, left):
+        place = _narrowed(section, len(table.rows), held, has_title=bool(title))
         rows = [table.rows[index] for index in held]
-        if len(rows) == 1 and width(rows[0]) + 1 > room:
-            yield from (Passage(text, place) for text in _as_record(table, rows[0], limit))
+        if len(rows) == 1 and width(f"{rows[0]}\n") > left:
+            yield from (Passage(text, place) for text in _as_record(table, rows[0], room))
         else:
             yield Passage("\n".join(filter(None, [title, *table.header, *rows])), place)
         title = ""
 
 
-def _grouped(rows: Sequence[str], first_room: int, room: int) -> Iterator[list[int]]:
+def _grouped(widths: Sequence[int], first_room: int, room: int) -> Iterator[list[int]]:
     """Numbers of rows that fit into a passage together; a row that fits nowhere stands alone."""
     held: list[int] = []
     left = first_room
-    for index, row in enumerate(rows):
-        size = width(row) + 1
+    for index, size in enumerate(widths):
         if held and size > left:
             yield held
             held, left = [], room
@@ -87,15 +94,15 @@ def _narrowed(section: Section, count: int, held: Sequence[int], *, has_title: b
     return replace(place, row=place.row if has_title else first + held[0], last_row=first + held[-1])
 
 
-def _as_record(table: _Table, row: str, limit: int) -> Iterator[str]:
+def _as_record(table: _Table, row: str, room: Room) -> Iterator[str]:
     """A long row as `column: value` lines, packed into passages."""
     names = _cells(table.header[0]) if table.header else []
     values = _cells(row)
     named = [(names[place] if place < len(names) else "", value) for place, value in enumerate(values) if value]
     text = "\n".join(f"{name}: {value}" if name else value for name, value in named)
     packed = ""
-    for piece in bounded(text, limit):
-        if packed and width((packed + piece).rstrip()) > limit:
+    for piece in bounded(text, room.limit, room.measure):
+        if packed and room.measure.width((packed + piece).rstrip()) > room.limit:
             yield packed.strip()
             packed = ""
         packed += piece
