@@ -118,11 +118,12 @@ def most_tokens(text: str) -> int:
     """A number of tokens that a text cannot exceed, without a tokenizer: to tell cheaply what surely fits.
 
     A token stands for at least one byte of the text as a tokenizer normalises it, and one may be put before it. Twice
-    the bytes of the decomposed text leave room for what lower case adds.
+    the bytes of the text, or of the decomposed text if they are more, leave room for what lower case adds.
     """
     if text.isascii():
         return len(text) + 1
-    return 2 * len(unicodedata.normalize("NFKD", text).encode("utf-8", "surrogatepass")) + 1
+    forms = (text, unicodedata.normalize("NFKD", text))
+    return 2 * max(len(form.encode("utf-8", "surrogatepass")) for form in forms) + 1
 
 
 def _without_surrogates(text: str) -> str:
