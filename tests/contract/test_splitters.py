@@ -20,7 +20,7 @@ class Shelf(SplitterContract):
     name: str
 
     @classmethod
-    def build(cls, chunk_chars: int, overlap_chars: int, **options: Any) -> Splitter:  # type: ignore[override]
+    def build(cls, chunk_chars: int, overlap_chars: int, **options: Any) -> Splitter:
         return SPLITTERS.build(cls.name, chunk_chars=chunk_chars, overlap_chars=overlap_chars, **options)
 
 

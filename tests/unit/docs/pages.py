@@ -31,6 +31,7 @@ EXAMPLES = {
     "add-an-endpoint": ["python"],
     "add-an-engine": ["python"],
     "ask-over-http": ["console"],
+    "choose-a-splitter": ["yaml"],
     "configure": ["console", "yaml"],
     "plan-a-machine": ["console", "yaml"],
     "serve-with-transformers": ["yaml"],

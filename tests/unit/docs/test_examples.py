@@ -22,6 +22,7 @@ from services.api.chat.prompts import FilePrompts
 from services.api.domain.knowledge import Document, Place, Section, SourceFile
 from services.api.domain.names import FileName, KnowledgeBaseName
 from services.api.knowledge.orders import NewKnowledgeBase
+from services.api.knowledge.splitters import SPLITTERS
 from services.api.knowledge.vector_stores import VECTOR_STORES
 from services.foundation.errors import ChatchatError, error_from, every_error
 from services.foundation.http import envelope_body, openai_dialect
@@ -62,8 +63,8 @@ class TestLoader(LoaderContract):
 
 class TestSplitter(SplitterContract):
     @staticmethod
-    def build(chunk_chars: int, overlap_chars: int):
-        return example("add-a-splitter").LinesSplitter(chunk_chars=chunk_chars, overlap_chars=overlap_chars)
+    def build(chunk_chars: int, overlap_chars: int, **options: Any):
+        return example("add-a-splitter").LinesSplitter(chunk_chars=chunk_chars, overlap_chars=overlap_chars, **options)
 
     def test_a_line_is_a_passage(self, splitter):
         found = splitter.split(Document((Section("甲\n\n 乙 \n丙", Place(page=2)),)))
@@ -71,6 +72,13 @@ class TestSplitter(SplitterContract):
 
     def test_it_is_chosen_in_the_settings(self):
         assert Knowledge(**fragment("add-a-splitter")).splitter.name == "lines"
+
+
+def test_every_splitter_is_described_and_the_one_chosen_can_be_built():
+    described = re.findall(r"^\| `(\w+)` \|", text_of_page("choose-a-splitter"), re.MULTILINE)
+    assert sorted(described) == list(SPLITTERS)
+    chosen = Knowledge(**fragment("choose-a-splitter")).splitter
+    assert isinstance(SPLITTERS.build(chosen.name, **chosen.options), SPLITTERS.load("sentences"))
 
 
 class TestEngine(ChatEngineContract):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from services.api.domain.knowledge import Document, Passage, Place, Section
@@ -11,7 +13,7 @@ from services.api.knowledge.splitters.titles import is_title
 from tests.contract.splitter import TOKENIZER, tokens_read
 
 
-def split(*sections: Section, chunk_chars: int = 30, overlap_chars: int = 0, **options: object) -> list[str]:
+def split(*sections: Section, chunk_chars: int = 30, overlap_chars: int = 0, **options: Any) -> list[str]:
     built = SPLITTERS.build("sentences", chunk_chars=chunk_chars, overlap_chars=overlap_chars, **options)
     return [passage.text for passage in built.split(Document(sections))]
 
@@ -82,7 +84,18 @@ def test_titles(text: str):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "总则", "1.1 总则", "1.1 总则。", "2024", "1.2.3.4 a", "第1章" + "长" * 20, "合同的订立和变更第1章", "12-34-56 ab"]
+    "text",
+    [
+        "",
+        "总则",
+        "1.1 总则",
+        "1.1 总则。",
+        "2024",
+        "1.2.3.4 a",
+        "第1章" + "长" * 20,
+        "合同的订立和变更第1章",
+        "12-34-56 ab",
+    ],
 )
 def test_no_titles(text: str):
     assert not is_title(text)
@@ -93,5 +106,5 @@ def test_what_follows_a_title_says_so_on_request():
     assert split(Section("前文。"), title, body) == ["前文。", "第1章 总则", "正文。"]
     told = ["前文。", "第1章 总则", "下文与(第1章 总则)有关。正文。"]
     assert split(Section("前文。"), title, body, title_enhance=True) == told
-    narrow = {"tokenizer": str(TOKENIZER), "window_tokens": 12}
+    narrow: dict[str, Any] = {"tokenizer": str(TOKENIZER), "window_tokens": 12}
     assert split(title, body, title_enhance=True, **narrow) == ["第1章 总则", "正文。"]

@@ -131,7 +131,16 @@ def test_a_vocabulary_counts_as_the_tokenizer_made_of_it(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("text", "tokens"),
-    [("", 0), ("the internationalization", 8), ("劳动合同", 6), ("2024-01", 7), ("a\nb", 3), ("𠮷", 4), ("ไทย", 6)],
+    [
+        ("", 0),
+        ("the internationalization", 8),
+        ("劳动合同", 6),
+        ("2024-01", 7),
+        ("a\nb", 3),
+        ("𠮷", 4),
+        ("ไทย", 6),
+        ("→", 3),
+    ],
 )
 def test_the_estimate(text: str, tokens: int):
     assert EstimatedCounter().count([text]) == [tokens]
