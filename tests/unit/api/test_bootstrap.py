@@ -23,7 +23,7 @@ def test_constructors_open_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("knowledge", "failure", "said"),
     [
-        ({"splitter": {"name": "sentenc"}}, UnknownVariant, "Known: recursive, sentences"),
+        ({"splitter": {"name": "sentenc"}}, UnknownVariant, "Known: .*, sentences"),
         ({"splitter": {"name": "sentences", "options": {"x": 1}}}, InvalidSetting, "knowledge.splitter.options"),
         ({"vector_store": {"name": "nowhere"}}, UnknownVariant, "Known: milvus"),
         ({"vector_store": {"name": "milvus", "options": {"x": 1}}}, InvalidSetting, "knowledge.vector_store.options"),
