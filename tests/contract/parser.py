@@ -9,7 +9,8 @@ import pytest
 from services.api.domain.knowledge import SourceFile, SplitterChoice
 from services.api.domain.names import FileName
 from services.api.domain.ports import Parser
-from services.foundation.errors import EmptyFile, EncryptedFile, UnreadableFile
+from services.foundation.errors import EmptyFile, EncryptedFile, InvalidSetting, UnreadableFile
+from tests.contract.splitter import TOKENIZER, tokens_read
 
 CUT = SplitterChoice("sentences", {"chunk_chars": 20, "overlap_chars": 0})
 
@@ -29,6 +30,18 @@ class ParserContract:
         assert [passage.place.heading for passage in parsed.passages] == [("休假",), ("休假", "病假")]
         assert "工作满一年" in parsed.passages[0].text
         assert (parsed.loader, parsed.splitter) == ("MarkdownLoader", "SentenceSplitter")
+
+    async def test_the_embedders_window_holds(self, parser: Parser, tmp_path: Path):
+        text = "# 休假\n\n" + "工作满一年的职工享受年休假。" * 40 + "\n\n" + "internationalization-0x3f9a " * 90
+        options = {"chunk_chars": 250, "overlap_chars": 50, "tokenizer": str(TOKENIZER), "window_tokens": 128}
+        parsed = await parser.parse(written(tmp_path, "a.md", text.encode()), SplitterChoice("sentences", options))
+        assert 64 < max(map(tokens_read, parsed.passages)) <= 128
+
+    async def test_a_tokenizer_that_is_not_there_is_named(self, parser: Parser, tmp_path: Path):
+        options = {"tokenizer": str(tmp_path / "absent.json"), "window_tokens": 16}
+        source = written(tmp_path, "a.txt", "工作满一年的职工享受年休假。".encode())
+        with pytest.raises(InvalidSetting, match=r"absent\.json"):
+            await parser.parse(source, SplitterChoice("sentences", options))
 
     async def test_what_a_table_row_knows_arrives(self, parser: Parser, tmp_path: Path):
         parsed = await parser.parse(written(tmp_path, "a.csv", "城市,人口\n北京,2189\n上海,2487\n".encode()), CUT)
