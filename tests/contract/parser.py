@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,12 +34,17 @@ class ParserContract:
 
     async def test_the_embedders_window_holds(self, parser: Parser, tmp_path: Path):
         text = "# 休假\n\n" + "工作满一年的职工享受年休假。" * 40 + "\n\n" + "internationalization-0x3f9a " * 90
-        options = {"chunk_chars": 250, "overlap_chars": 50, "tokenizer": str(TOKENIZER), "window_tokens": 128}
+        options: dict[str, Any] = {
+            "chunk_chars": 250,
+            "overlap_chars": 50,
+            "tokenizer": str(TOKENIZER),
+            "window_tokens": 128,
+        }
         parsed = await parser.parse(written(tmp_path, "a.md", text.encode()), SplitterChoice("sentences", options))
         assert 64 < max(map(tokens_read, parsed.passages)) <= 128
 
     async def test_a_tokenizer_that_is_not_there_is_named(self, parser: Parser, tmp_path: Path):
-        options = {"tokenizer": str(tmp_path / "absent.json"), "window_tokens": 16}
+        options: dict[str, Any] = {"tokenizer": str(tmp_path / "absent.json"), "window_tokens": 16}
         source = written(tmp_path, "a.txt", "工作满一年的职工享受年休假。".encode())
         with pytest.raises(InvalidSetting, match=r"absent\.json"):
             await parser.parse(source, SplitterChoice("sentences", options))
