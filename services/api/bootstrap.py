@@ -98,7 +98,8 @@ def build(settings: Settings, replace: Replacements, role: Role = Role.WHOLE, *,
     parallel_files, holder = settings.knowledge.parallel_files, f"{role}-{number}@{socket.gethostname()}"
     ingestor = Ingestor(indexes, embedder, parser, IngestLimits(parallel_files, settings.knowledge.embed_batch))
     indexer = Indexer(indexes, ingestor, folders, holder=f"{holder}/indexer", parallel_files=parallel_files)
-    catalogue, indexing = _catalogue(settings), Indexing(IndexQueue(indexes.storage, holder), ingestor)
+    catalogue = Catalogue.of(settings.models, list(VECTOR_STORES), SPLITTERS, list(LOADERS))
+    indexing = Indexing(IndexQueue(indexes.storage, holder), ingestor)
     knowledge = KnowledgeService(indexes, folders, indexing, catalogue, settings.knowledge)
     importer = Importer(database, folders, Choices(catalogue, settings.knowledge.vector_store.name), open_former)
     retriever = HybridRetriever(indexes, embedder, settings.knowledge.retrieval)
@@ -156,11 +157,6 @@ def _indexes(settings: Settings, replace: Replacements, database: SqlStorage, ro
         keywords=replace.keywords
         or TEXT_INDEXES.build(chosen.text_index.name, data / "info.db", options=chosen.text_index.options),
     )
-
-
-def _catalogue(settings: Settings) -> Catalogue:
-    embedding = [name for name, served in settings.models.served.items() if served.task == "embedding"]
-    return Catalogue(embedding, settings.models.default_embedding, list(VECTOR_STORES), SPLITTERS, list(LOADERS))
 
 
 def _parser(settings: Settings, folders: ContentFolders) -> ParserPool:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO
+from functools import partial
+from typing import IO, TypeAlias
 
 from services.api.domain.names import FileName, KnowledgeBaseName
 from services.api.domain.ports import Splitter
+from services.api.knowledge.splitters.window.embedder import window_options
 from services.foundation.registry import Registry
+from services.foundation.settings.models import Models
+
+SplitterOptions: TypeAlias = Mapping[str, str | int | float | bool | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +54,24 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """What a new base may choose from."""
+    """What a new base may choose from.
+
+    Attributes:
+        window_options: of an embedding model, as options of a splitter; empty where its window is not known.
+    """
 
     embedding_models: Sequence[str]
     default_embedding: str
     vector_stores: Sequence[str]
     splitters: Registry[Splitter]
     extensions: Sequence[str]
+    window_options: Callable[[str], SplitterOptions] = lambda _: {}
+
+    @classmethod
+    def of(
+        cls, models: Models, vector_stores: Sequence[str], splitters: Registry[Splitter], extensions: Sequence[str]
+    ) -> Catalogue:
+        """With the embedding models of the settings."""
+        embedding = [name for name, served in models.served.items() if served.task == "embedding"]
+        window = partial(window_options, models)
+        return cls(embedding, models.default_embedding, vector_stores, splitters, extensions, window)

@@ -203,7 +203,7 @@ class KnowledgeService:
                 record = await self._save_record(base, upload.name, stored, known)
                 if not upload.index:
                     return record
-                record = await self._queue.put(record, self._splitter(upload.splitting))
+                record = await self._queue.put(record, self._splitter(upload.splitting, base.embedding_model))
             except KnowledgeBaseNotFound:  # deleted meanwhile: its folder must not come back
                 await asyncio.to_thread(self._folders.abandon, base.name, upload.name)
                 raise KnowledgeBaseNotFound(name=base.name.value) from None
@@ -226,7 +226,8 @@ class KnowledgeService:
             if known is not None:
                 await self._queue.take(known.id)
             record = await self._save_record(base, file, stored, known)
-            record = await self._queue.put(record, self._splitter(splitting or Splitting()))
+            splitter = self._splitter(splitting or Splitting(), base.embedding_model)
+            record = await self._queue.put(record, splitter)
         return await self._queue.finished(base, record)
 
     async def cancel(self, name: KnowledgeBaseName, file: FileName) -> KnowledgeFile:
@@ -273,7 +274,7 @@ class KnowledgeService:
             for file in await self.files(base.name):
                 if file.state is FileState.PENDING and file.id not in jobs:
                     log.info("putting %r of %r in line again", file.name.value, base.name.value)
-                    await self._queue.put(file, self._splitter(Splitting()))
+                    await self._queue.put(file, self._splitter(Splitting(), base.embedding_model))
 
     async def stop(self) -> None:
         """End what goes on in the background."""
@@ -310,12 +311,13 @@ class KnowledgeService:
         if name.extension not in self._catalogue.extensions:
             raise UnsupportedFile(file=name.value, supported=", ".join(self._catalogue.extensions))
 
-    def _splitter(self, splitting: Splitting) -> SplitterChoice:
+    def _splitter(self, splitting: Splitting, model: str | None = None) -> SplitterChoice:
         chunk_chars = splitting.chunk_chars or self._settings.chunk_chars
         overlap = self._settings.overlap_chars if splitting.overlap_chars is None else splitting.overlap_chars
         sizes = {"chunk_chars": chunk_chars, "overlap_chars": min(overlap, chunk_chars // 2)}
         chosen = self._settings.splitter
-        options = {**chosen.options, **sizes}
+        window = self._catalogue.window_options(model or self._catalogue.default_embedding)
+        options = {**window, **chosen.options, **sizes}
         try:
             self._catalogue.splitters.build(chosen.name, **options)
         except TypeError as failure:

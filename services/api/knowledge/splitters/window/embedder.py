@@ -47,6 +47,12 @@ class EmbedderWindow:
         return {"tokenizer": None if self.tokenizer is None else str(self.tokenizer), "window_tokens": self.tokens}
 
 
+def window_options(models: Models, name: str) -> dict[str, str | int | None]:
+    """The window of a served embedding model as options of a splitter; empty when it is not known."""
+    window = embedder_window(models, name)
+    return {} if window is None else window.options
+
+
 def embedder_window(models: Models, name: str) -> EmbedderWindow | None:
     """The window of a served embedding model; None when it is not known or has none.
 
