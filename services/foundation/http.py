@@ -16,6 +16,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, TypeVar
 
 import yaml
@@ -24,6 +25,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import JsonValue
 from starlette.exceptions import HTTPException
+from starlette.middleware.errors import ServerErrorMiddleware
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.foundation import VERSION
@@ -170,15 +173,46 @@ class ServiceOptions:
     body_limit_bytes: int = 20_000_000
 
 
-def create_service_app(options: ServiceOptions, *, title: str | None = None, description: str = "") -> FastAPI:
+class Service(FastAPI):
+    """A service's application. Single paths may pass FastAPI by (docs/decisions/0008)."""
+
+    service_options: ServiceOptions
+    _direct: Mapping[str, ASGIApp] = MappingProxyType({})
+
+    def answer_directly(self, paths: Mapping[str, ASGIApp]) -> None:
+        """Answer POST requests for exactly these paths by plain ASGI applications.
+
+        Request id, access, limits and failures are as before any route; those added later are not seen. FastAPI's own
+        layers, its choice of a route among them, are left out. `scope["chatchat.send"]` is the server's `send` itself.
+        """
+        known = {kind: render for kind, render in self.exception_handlers.items() if kind is not Exception}
+        unknown = self.exception_handlers[Exception]
+
+        def layered(inner: ASGIApp) -> ASGIApp:
+            outer = _Outermost(ExceptionMiddleware(inner, handlers=known), options=self.service_options)
+            return ServerErrorMiddleware(outer, handler=unknown)
+
+        self._direct = {path: layered(inner) for path, inner in paths.items()}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        found = self._direct.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
+        if found is None:
+            await super().__call__(scope, receive, send)
+            return
+        scope["chatchat.send"] = send
+        await found(scope, receive, send)
+
+
+def create_service_app(options: ServiceOptions, *, title: str | None = None, description: str = "") -> Service:
     """Make a FastAPI application that behaves like every other service of the stack."""
-    app = FastAPI(
+    app = Service(
         title=title or options.name,
         version=VERSION,
         description=description,
         lifespan=options.lifespan,
         redirect_slashes=False,  # such a redirect is built from the Host header
     )
+    app.service_options = options
     app.add_middleware(_Outermost, options=options)
 
     @app.exception_handler(ChatchatError)

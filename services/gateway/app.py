@@ -14,6 +14,7 @@ from services.foundation.http import ServiceOptions, create_service_app, render_
 from services.foundation.settings.tree import Settings
 from services.gateway.callers import Callers
 from services.gateway.cards import Cards
+from services.gateway.control import LOOKUP_SECONDS, Control
 from services.gateway.directory import Directory
 from services.gateway.relay import Relay
 from services.gateway.replicas import Replicas
@@ -21,18 +22,15 @@ from services.gateway.routes import inference_routes, model_routes, token_check_
 from services.gateway.token_check import TokenChecks
 from services.gateway.upstream import Upstream
 
-_LOOKUP_SECONDS = 5.0
-
 
 def create_app(settings: Settings) -> FastAPI:
     """The gateway in front of the configured controller. It starts, and answers 503, while that is absent."""
     server = settings.server
-    controller = ControllerClient(server.controller.url, timeout_seconds=_LOOKUP_SECONDS, token=server.worker_token)
+    controller = ControllerClient(server.controller.url, timeout_seconds=LOOKUP_SECONDS, token=server.worker_token)
     upstream, replicas = Upstream(server.request_timeout_seconds), Replicas()
-    directory = Directory(controller, settings.models.served)
+    directory = Directory(Control(controller, upstream, server), settings.models.served)
     cards = Cards(directory, upstream)
-    directory.tell(replicas.keep)
-    directory.tell(cards.keep)
+    directory.tell(replicas.keep, cards.keep)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -53,7 +51,9 @@ def create_app(settings: Settings) -> FastAPI:
     app = create_service_app(options, title="Chatchat gateway", description="OpenAI-compatible server.")
     use_openai_errors(app)
     callers = Callers(server.caller_limit, by_key=bool(server.access_keys))
-    app.router.routes.extend(inference_routes(callers, Relay(directory, replicas, upstream)))
+    inference = inference_routes(callers, Relay(directory, replicas, upstream))
+    app.router.routes.extend(inference)
+    app.answer_directly({route.path: route.app for route in inference if not route.param_convertors})
     app.include_router(model_routes(cards))
     app.include_router(token_check_routes(callers, TokenChecks(directory, replicas, upstream)))
     return app

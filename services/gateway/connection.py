@@ -1,20 +1,27 @@
 """Connection: one HTTP/1.1 connection to a worker, its answers parsed by httptools as the bytes come in. For upstream.
 
 An answer is handed on from within the reading: no stream reader, no timer and no task wakes for each of its pieces.
-That is what a relayed stream costs least with (docs/decisions/0006).
+That is what a relayed stream costs least with (docs/decisions/0006 and 0008).
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import cast
 
 import httptools
+
+from services.gateway.begun import Begun
 
 _BODILESS = frozenset({204, 304})
 _LONGEST_HEAD_BYTES = 1_000_000
 _MOST_BUFFERED_BYTES = 1_000_000
 """More than this is left in the kernel until what came before has been taken."""
+
+
+Take = Callable[[bytes], Begun | None]
+"""Takes a piece; when it has to wait for that, it returns the rest of its work."""
 
 
 class Broken(ConnectionError):
@@ -43,6 +50,8 @@ class Connection(asyncio.Protocol):
         self._is_reusable = True
         self._failure: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._take: Take | None = None
+        self._rest: Begun | None = None
         self._heard_at = 0.0
 
     def ask(self, request: bytes) -> None:
@@ -64,10 +73,31 @@ class Connection(asyncio.Protocol):
             if self._is_complete:
                 return b""
             await self._more()
-        piece = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-        self._pieces.clear()
-        self._resume()
-        return piece
+        return self._gathered()
+
+    async def flow(self, take: Take) -> None:
+        """Hand what is left of the body to `take`, each piece from within its reading, until the end. Raises as `head`.
+
+        While `take` waits, pieces gather here and then in the kernel, and in the end the worker waits, too. What `take`
+        raises is raised here.
+        """
+        try:
+            while True:
+                if self._rest is None and self._pieces:
+                    self._rest = take(self._gathered())
+                elif self._rest is not None:
+                    await self._rest
+                    self._rest = None
+                elif self._is_complete:
+                    return
+                else:
+                    self._take = take
+                    await self._more()
+        finally:
+            self._take = None
+            if self._rest is not None:
+                self._rest.close()
+                self._rest = None
 
     def is_reusable(self, now: float, keep_alive_seconds: float) -> bool:
         """Whether another request may be sent over it."""
@@ -102,7 +132,8 @@ class Connection(asyncio.Protocol):
             self._head_bytes += len(received)
             if self._head_bytes > _LONGEST_HEAD_BYTES:
                 self._fail(Broken("a head without end"))
-        self._wake()
+        if self._take is None or not self._pieces or not self._is_handed_on(self._take) or self._is_complete:
+            self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_reusable = False
@@ -143,6 +174,24 @@ class Connection(asyncio.Protocol):
             self.status, self.headers = 0, []
             return
         self._is_complete = True
+
+    def _gathered(self) -> bytes:
+        """What has come and was not taken yet, at least one piece; the worker may go on."""
+        piece = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        self._pieces.clear()
+        self._resume()
+        return piece
+
+    def _is_handed_on(self, take: Take) -> bool:
+        """Whether that is done; otherwise the task that waits in `flow` goes on with it."""
+        try:
+            self._rest = take(self._gathered())
+        except Exception as failure:  # noqa: BLE001 - `flow` raises it
+            self._fail(failure)
+        if self._rest is None:
+            return self._failure is None
+        self._take = None
+        return False
 
     async def _more(self) -> None:
         """Wait until something happened."""

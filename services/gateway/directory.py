@@ -20,7 +20,7 @@ TABLE_SECONDS = 30.0
 
 
 class Controller(Protocol):
-    """What the directory asks of a controller; `clients.control.ControllerClient` in the service."""
+    """What the directory asks of a controller; `control.Control` in the service."""
 
     async def address(self, model: str) -> WorkerAddress: ...
 
@@ -56,9 +56,9 @@ class Directory:
         self._is_lost = False
         self._is_stock = False
 
-    def tell(self, listener: Callable[[set[str]], None]) -> None:
-        """Call `listener` with the addresses of every new table."""
-        self._listeners.append(listener)
+    def tell(self, *listeners: Callable[[set[str]], None]) -> None:
+        """Call each of `listeners` with the addresses of every new table."""
+        self._listeners.extend(listeners)
 
     async def run(self) -> None:
         """Renew the table about once a second, until cancelled; without a table there is nothing to do."""

@@ -11,10 +11,12 @@ from starlette.types import Message, Scope, Send
 
 from services.foundation.errors import ChatchatError, ServiceUnreachable, TookTooLong, WorkerLost
 from services.foundation.http import openai_body
+from services.gateway.begun import Begun, begin
 from services.gateway.bodies import Call
 from services.gateway.directory import Directory
 from services.gateway.failures import event_of_ours, is_failure_event, is_foreign_event, rewritten
 from services.gateway.fastchat_dialect import FastChatDialect
+from services.gateway.line import line_of
 from services.gateway.replicas import Replicas, Route
 from services.gateway.upstream import BREAKS, Answer, Upstream
 
@@ -71,7 +73,7 @@ class Relay:
                     log.warning("%s answered %d; trying another [%s]", route.address, answer.status, call.request_id)
                     return False
                 if answer.is_event_stream:
-                    return await _pass_events(answer, call, send, is_last=is_last)
+                    return await _pass_events(answer, call, client, is_last=is_last)
                 await _pass_whole(answer, call, send)
                 return True
             finally:
@@ -96,7 +98,7 @@ async def _pass_whole(answer: Answer, call: Call, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-async def _pass_events(answer: Answer, call: Call, send: Send, *, is_last: bool) -> bool:
+async def _pass_events(answer: Answer, call: Call, client: tuple[Scope, Send], *, is_last: bool) -> bool:
     """Pass a stream on, cut only between events, and from the first whole one.
 
     False, with nothing sent, when that is the worker's failure and there is another worker to try.
@@ -104,35 +106,61 @@ async def _pass_events(answer: Answer, call: Call, send: Send, *, is_last: bool)
     Workers write an event at a time, so nothing waits; but when a stream breaks inside an event, the part is dropped,
     and the failure written next stands as an event of its own.
     """
-    start: Message | None = _head(answer.status, _kept(answer))
-    held = b""
+    scope, send = client
+    events = Events(call, scope.get("chatchat.send", send))
+    first = b""
     try:
-        while piece := await answer.next_bytes():
-            piece, held = _whole_events(held, piece, call)
-            if not piece:
-                continue
-            if start is not None:
-                if not is_last and is_failure_event(piece):
-                    log.warning("%r failed before its first token; trying another [%s]", call.model, call.request_id)
-                    return False
-                await send(start)
-                start = None
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        while not first and (piece := await answer.next_bytes()):
+            first = events.whole(piece)
     except BREAKS as failure:
-        if start is not None:
-            raise answer.failure(failure) from failure
-        held = _last_event(_lost(answer.failure(failure), call), call)
-    if start is not None:
-        await send(start)
-    await send({"type": "http.response.body", "body": held})
+        raise answer.failure(failure) from failure
+    if not is_last and is_failure_event(first):
+        log.warning("%r failed before its first token; trying another [%s]", call.model, call.request_id)
+        return False
+    await send(_head(answer.status, _kept(answer)))
+    if first:
+        await send({"type": "http.response.body", "body": first, "more_body": True})
+    try:
+        await answer.flow(events.take)
+        last = events.held
+    except BREAKS as failure:
+        last = _last_event(_lost(answer.failure(failure), call), call)
+    await send({"type": "http.response.body", "body": last})
     return True
 
 
-def _whole_events(held: bytes, piece: bytes, call: Call) -> tuple[bytes, bytes]:
-    """What may be sent now, and what waits for the rest of its event. Nearly always a piece is one whole event."""
-    if held or not piece.endswith(b"\n\n"):
-        piece, held = cut(held + piece)
-    return (event_of_ours(piece, call) if is_foreign_event(piece) else piece), held
+class Events:
+    """The events of one stream on their way to its client.
+
+    Args:
+        call: what is answered.
+        send: of the server, with nothing around it, because it runs for every piece.
+
+    Attributes:
+        held: the beginning of an event whose rest has not come.
+    """
+
+    def __init__(self, call: Call, send: Send) -> None:
+        self.held = b""
+        self._call = call
+        self._send = send
+        self._line = line_of(send)
+
+    def whole(self, piece: bytes) -> bytes:
+        """The whole events there are with this piece. Nearly always it is one."""
+        if self.held or not piece.endswith(b"\n\n"):
+            piece, self.held = cut(self.held + piece)
+        return event_of_ours(piece, self._call) if is_foreign_event(piece) else piece
+
+    def take(self, piece: bytes) -> Begun | None:
+        """Send the whole events there are with this piece, once the head is sent.
+
+        Now, when the client keeps up; otherwise what is returned waits for it and sends them.
+        """
+        events = self.whole(piece)
+        if not events or (self._line is not None and self._line.write(events)):
+            return None
+        return begin(self._send({"type": "http.response.body", "body": events, "more_body": True}))
 
 
 def _lost(failure: ServiceUnreachable | TookTooLong, call: Call) -> ChatchatError:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter, Request
 from fastapi.routing import APIRoute
-from starlette.routing import BaseRoute
 from starlette.types import Receive, Scope, Send
 
 from services.foundation.http import request_id_of, while_connected
@@ -65,16 +64,15 @@ def token_check_routes(callers: Callers, checks: TokenChecks) -> APIRouter:
     return routes
 
 
-def inference_routes(callers: Callers, relay: Relay) -> Sequence[BaseRoute]:
+def inference_routes(callers: Callers, relay: Relay) -> Sequence[Relayed]:
     """The calls that are relayed, in the service's description as any other route."""
     return [Relayed(path, Inference(reached, callers, relay)) for path, reached in _PATHS.items()]
 
 
 class Relayed(APIRoute):
-    """A route whose requests pass FastAPI by, straight to a plain ASGI application.
+    """A route to a plain ASGI application: it is in the service's description, and refuses other methods.
 
-    The service's own layers (request id, access, body limit, failures) stand before it. FastAPI's would cost a relayed
-    stream a good part of what the relaying does.
+    A path without parameters is answered before the routes are looked at (`Service.answer_directly`).
     """
 
     def __init__(self, path: str, inference: Inference) -> None:
@@ -104,6 +102,6 @@ class Inference:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with self.callers.one_more(scope):
             body = await read_body(receive)
-            call = as_call(body, self.path, scope["chatchat.request_id"], scope["path_params"].get("model"))
+            call = as_call(body, self.path, scope["chatchat.request_id"], scope.get("path_params", {}).get("model"))
             check(call)
             await until_gone(receive, self.relay.serve(call, scope, send))

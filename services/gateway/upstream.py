@@ -46,7 +46,7 @@ class _Target:
     netloc: str
     path: str
 
-    def request(self, method: Literal["GET", "POST"], body: bytes, request_id: str) -> bytes:
+    def request(self, method: Literal["GET", "POST"], body: bytes, request_id: str, key: str = "") -> bytes:
         """The request as it goes over the wire."""
         lines = [
             f"{method} {self.path} HTTP/1.1",
@@ -56,6 +56,8 @@ class _Target:
         ]
         if method == "POST":
             lines += ["content-type: application/json", f"content-length: {len(body)}"]
+        if key:
+            lines.append(f"x-api-key: {key}")
         if request_id:
             lines.append(f"x-request-id: {request_id}")
         return "\r\n".join((*lines, "", "")).encode("latin-1") + body
@@ -117,17 +119,19 @@ class Upstream:
         async with self.open(url, json.dumps(payload).encode(), request_id) as answer:
             return answer.status, await answer.read()
 
-    async def get(self, url: str, timeout_seconds: float) -> tuple[int, bytes]:
-        """Status and body of a GET that must be quick. Raises as `fetch`."""
+    async def get(
+        self, url: str, timeout_seconds: float, *, key: str = "", service: str = _SERVICE
+    ) -> tuple[int, bytes]:
+        """Status and body of a GET that must be quick. Raises as `fetch`; `service` is who the failure names."""
         try:
             async with asyncio.timeout(timeout_seconds):
-                answer = await self._asked(url, target(url).request("GET", b"", ""))
+                answer = await self._asked(url, target(url).request("GET", b"", "", key))
                 try:
                     return answer.status, await answer.read()
                 finally:
                     answer.close()
         except BREAKS as failure:
-            raise named(failure, url, timeout_seconds) from failure
+            raise named(failure, url, timeout_seconds, service) from failure
 
     async def _asked(self, url: str, request: bytes) -> Answer:
         if self._sweeping is None:
@@ -196,6 +200,8 @@ class Answer:
         """The raw header lines, in order."""
         self.next_bytes = connection.next_bytes
         """What has come since the last call, b"" at the end; raises one of BREAKS. Bare, because it runs so often."""
+        self.flow = connection.flow
+        """Hands what is left of the body to a function, each piece as it comes; raises as `next_bytes`."""
 
     @property
     def is_event_stream(self) -> bool:
@@ -246,10 +252,12 @@ def target(url: str) -> _Target:
     return _Target(parts.hostname or "", parts.port or (443 if is_tls else 80), is_tls, parts.netloc, path)
 
 
-def named(failure: Exception, url: str, timeout_seconds: float) -> ServiceUnreachable | TookTooLong:
+def named(
+    failure: Exception, url: str, timeout_seconds: float, service: str = _SERVICE
+) -> ServiceUnreachable | TookTooLong:
     """Our failure for one of BREAKS."""
     if isinstance(failure, _NoConnection):
-        return ServiceUnreachable(service=_SERVICE, url=url, reason="no connection in time")
+        return ServiceUnreachable(service=service, url=url, reason="no connection in time")
     if isinstance(failure, TimeoutError):
-        return TookTooLong(service=_SERVICE, timeout_seconds=timeout_seconds)
-    return ServiceUnreachable(service=_SERVICE, url=url, reason=type(failure).__name__)
+        return TookTooLong(service=service, timeout_seconds=timeout_seconds)
+    return ServiceUnreachable(service=service, url=url, reason=type(failure).__name__)

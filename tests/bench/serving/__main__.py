@@ -26,10 +26,10 @@ from tests.integration.fastchat_programs import fastchat_stack
 from tests.stack import ROOT
 from tests.tiny_models import CONTEXT_TOKENS, make_chat_model
 
-_PROMPT = "Tell me about the sea, the wind and the stars."
+PROMPT = "Tell me about the sea, the wind and the stars."
 
 
-def _served(weights: Path) -> dict[str, Any]:
+def served(weights: Path) -> dict[str, Any]:
     """The tiny model by vLLM, in the profile for machines without a GPU that the product ships."""
     shipped = yaml.safe_load((ROOT / "configs" / "models.yaml").read_text(encoding="utf-8"))
     options = {**shipped["profiles"]["cpu"]["vllm"], "path": str(weights)}
@@ -57,7 +57,7 @@ async def _measured(plane: Plane, weights: Path, plan: cells.Rounds, *, default_
                 {name: [pid] for name, pid in fastchat.pids.items()},
             ),
         ]
-        return await cells.rounds(ways, Ask(_PROMPT, FIELDS), plan)
+        return await cells.rounds(ways, Ask(PROMPT, FIELDS), plan)
 
 
 def main() -> None:
@@ -77,7 +77,7 @@ def main() -> None:
         settings = Path(folder) / "plane"
         settings.mkdir()
         with (
-            Plane(settings, _served(weights)).running() as plane,
+            Plane(settings, served(weights)).running() as plane,
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
             found = runner.run(_measured(plane, weights, plan, default_worker=arguments.default_worker))

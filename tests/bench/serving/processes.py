@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -54,11 +54,28 @@ class Plane:
             yield self
 
     @contextlib.contextmanager
-    def _process(self, name: str, command: Sequence[str]) -> Iterator[None]:
-        environment = {**os.environ, "CHATCHAT_CONFIG_DIR": str(self.folder)}  # noqa: TID251 - for the child
+    def second_gateway(self, checkout: Path) -> Iterator[str]:
+        """A gateway of another checkout before the same workers; yields its name in `ports` and `pids`."""
+        name = "other gateway"
+        self.ports[name] = free_port()
+        port = {"CHATCHAT_SERVER__GATEWAY__PORT": str(self.ports[name])}
+        with self._process(name, ["services.gateway"], checkout=checkout, environment=port):
+            self._wait(name)
+            yield name
+
+    @contextlib.contextmanager
+    def _process(
+        self, name: str, command: Sequence[str], *, checkout: Path = ROOT, environment: Mapping[str, str] | None = None
+    ) -> Iterator[None]:
+        settings = {"CHATCHAT_CONFIG_DIR": str(self.folder), **(environment or {})}
+        inherited = dict(os.environ)  # noqa: TID251 - for the child
         with (self.folder / f"{name}.log").open("wb") as output:
             child = subprocess.Popen(
-                [sys.executable, "-m", *command], cwd=ROOT, env=environment, stdout=output, stderr=output
+                [sys.executable, "-m", *command],
+                cwd=checkout,
+                env=inherited | settings,
+                stdout=output,
+                stderr=output,
             )
         self.pids[name] = child.pid
         try:
@@ -71,11 +88,11 @@ class Plane:
                 child.kill()
                 child.wait()
 
-    def _wait(self) -> None:
+    def _wait(self, gateway: str = "gateway") -> None:
         limit = time.monotonic() + _READY_SECONDS
         while time.monotonic() < limit:
             with contextlib.suppress(httpx.HTTPError):
-                listed = httpx.get(f"{self.url('gateway')}/v1/models", trust_env=False).json()
+                listed = httpx.get(f"{self.url(gateway)}/v1/models", trust_env=False).json()
                 if set(self.served) <= {card["id"] for card in listed.get("data", [])}:
                     return
             time.sleep(0.1)

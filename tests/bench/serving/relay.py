@@ -11,7 +11,8 @@ from tests.bench.serving import cells, load
 from tests.bench.serving.processes import Plane
 
 CHUNKS = 64
-_ECHO = {"task": "chat", "engine": "echo", "options": {"pieces": CHUNKS, "concurrency": 512, "delay_seconds": 0.004}}
+ECHO = {"task": "chat", "engine": "echo", "options": {"pieces": CHUNKS, "concurrency": 512, "delay_seconds": 0.004}}
+ASK = load.Ask(" ".join(f"word{number}" for number in range(CHUNKS)))
 
 
 def main() -> None:
@@ -22,13 +23,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0)
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, Plane(Path(folder), {"echo": _ECHO}).running() as plane:
+    with tempfile.TemporaryDirectory() as folder, Plane(Path(folder), {"echo": ECHO}).running() as plane:
         alone = load.Path("worker alone", plane.url("echo"), "echo", {"worker": [plane.pids["echo"]]})
         pids = {name: [plane.pids[process]] for name, process in (("worker", "echo"), ("gateway", "gateway"))}
         through = load.Path("through the gateway", plane.url("gateway"), "echo", pids)
-        ask = load.Ask(" ".join(f"word{number}" for number in range(CHUNKS)))
+
         plan = cells.Rounds(arguments.streams, arguments.rounds, arguments.seconds)
-        found = cells.compare([alone, through], ask, plan)
+        found = cells.compare([alone, through], ASK, plan)
     publish(
         "The gateway over the echo engine: streams of 64 chunks, 4 ms apart",
         "python -m tests.bench.serving.relay",
