@@ -13,22 +13,22 @@ async def until_gone(receive: Receive, work: Coroutine[None, None, None]) -> Non
 
     Args:
         receive: of a request whose body has been read.
-        work: what the client waits for.
+        work: what the client waits for; it is done in the task that calls.
     """
-    working = asyncio.ensure_future(work)
-    watch = asyncio.create_task(_client_gone(receive))
-    watch.add_done_callback(lambda _: working.cancel())
+    working = asyncio.current_task()
+    assert working is not None  # there is one in every coroutine that a server runs
+    watch = asyncio.create_task(_cancel_when_gone(receive, working))
     try:
-        await working
+        await work
     except asyncio.CancelledError:
         left = watch.done() and not watch.cancelled()
-        if not left:
-            working.cancel()
+        if not left or working.uncancel():  # the server wants to stop, too
             raise
     finally:
         watch.cancel()
 
 
-async def _client_gone(receive: Receive) -> None:
+async def _cancel_when_gone(receive: Receive, working: asyncio.Task[None]) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+    working.cancel()

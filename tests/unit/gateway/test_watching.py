@@ -54,3 +54,25 @@ async def test_what_the_work_raises_is_raised():
 
     with pytest.raises(NoWorker):
         await until_gone(Client(leaves_at_once=False).receive, failing())
+
+
+async def test_a_client_that_leaves_while_the_server_stops_does_not_hide_that():
+    client = Client(leaves_at_once=True)
+    task = asyncio.create_task(until_gone(client.receive, client.work()))
+    while not client.cancelled:
+        await asyncio.sleep(0)
+        if client.leaves.is_set():
+            task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_client_that_left_leaves_no_cancellation_behind():
+    async def goes_on() -> None:
+        await until_gone(client.receive, client.work())
+        await asyncio.sleep(0.01)
+
+    client = Client(leaves_at_once=True)
+    task = asyncio.create_task(goes_on())
+    await task
+    assert task.cancelling() == 0
