@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from typing import cast
 
 from starlette.types import Receive
 
@@ -15,8 +16,7 @@ async def until_gone(receive: Receive, work: Coroutine[None, None, None]) -> Non
         receive: of a request whose body has been read.
         work: what the client waits for; it is done in the task that calls.
     """
-    working = asyncio.current_task()
-    assert working is not None  # there is one in every coroutine that a server runs
+    working = cast("asyncio.Task[None]", asyncio.current_task())  # what a server runs is run by a task
     watch = asyncio.create_task(_cancel_when_gone(receive, working))
     try:
         await work
