@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
 from services.api.domain.answering import ChatEvent, Finished, ModelRequest, Question, Token
 from services.api.domain.conversation import Conversation, ConversationId, Turn
@@ -42,6 +42,17 @@ class Loader(Protocol):
     extensions: ClassVar[frozenset[str]]
 
     def load(self, file: SourceFile) -> Document: ...
+
+
+@runtime_checkable
+class PartLoader(Loader, Protocol):
+    """A Loader of a format whose files may be larger than memory: it gives them in parts as well.
+
+    The parts' sections, one after another, are those of `load`, and so are their warnings; no place is in two parts.
+    Raises as `Loader.load`, some of it after the first parts, but gives no part at all where that raises EmptyFile.
+    """
+
+    def parts(self, file: SourceFile) -> Iterator[Document]: ...
 
 
 class Splitter(Protocol):

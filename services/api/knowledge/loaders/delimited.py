@@ -10,8 +10,9 @@ from services.api.domain.knowledge import Document, Place, SourceFile
 from services.api.knowledge.loaders.reading.cleaning import clean_line
 from services.api.knowledge.loaders.reading.content_type import require_text
 from services.api.knowledge.loaders.reading.encodings import detect, open_text
-from services.api.knowledge.loaders.reading.failures import check_size, document, reading
-from services.api.knowledge.loaders.reading.rows import Row, row_sections
+from services.api.knowledge.loaders.reading.failures import check_size, reading
+from services.api.knowledge.loaders.reading.rows import REPORT_ROWS, Row, row_sections
+from services.api.knowledge.loaders.reading.streams import joined, parts_of
 
 _SNIFF_CHARS = 65_536
 _DELIMITERS = ",;\t|"
@@ -24,6 +25,9 @@ class DelimitedLoader:
     extensions: ClassVar[frozenset[str]] = frozenset({".csv", ".tsv"})
 
     def load(self, file: SourceFile) -> Document:
+        return joined(file, self.parts(file))
+
+    def parts(self, file: SourceFile) -> Iterator[Document]:
         with reading(file):
             check_size(file)
             require_text(file)
@@ -32,12 +36,15 @@ class DelimitedLoader:
                 delimiter = _delimiter(file, handle.read(_SNIFF_CHARS))
                 handle.seek(0)
                 csv.field_size_limit(_FIELD_LIMIT_CHARS)
-                sections = list(row_sections(_rows(csv.reader(handle, delimiter=delimiter)), Place()))
-            return document(file, sections, encoding.warnings)
+                rows = _rows(file, csv.reader(handle, delimiter=delimiter))
+                yield from parts_of(row_sections(rows, Place()))
+            yield Document((), encoding.warnings)
 
 
-def _rows(reader: Iterator[list[str]]) -> Iterator[Row]:
+def _rows(file: SourceFile, reader: Iterator[list[str]]) -> Iterator[Row]:
     for number, row in enumerate(reader, start=1):
+        if number % REPORT_ROWS == 0:
+            file.report(number, None)
         cleaned = [clean_line(cell) for cell in row]
         while cleaned and not cleaned[-1]:
             cleaned.pop()

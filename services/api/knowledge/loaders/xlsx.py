@@ -14,8 +14,9 @@ from services.api.knowledge.loaders.reading.archives import check_archive
 from services.api.knowledge.loaders.reading.cells import is_default_sheet, shown_number
 from services.api.knowledge.loaders.reading.cleaning import clean_line
 from services.api.knowledge.loaders.reading.content_type import require_office
-from services.api.knowledge.loaders.reading.failures import check_size, document, reading
-from services.api.knowledge.loaders.reading.rows import Row, row_sections
+from services.api.knowledge.loaders.reading.failures import check_size, reading
+from services.api.knowledge.loaders.reading.rows import REPORT_ROWS, Row, row_sections
+from services.api.knowledge.loaders.reading.streams import joined, parts_of
 
 _EXPECTED = "an Excel workbook"
 _ROW_LIMIT = 200_000
@@ -35,31 +36,49 @@ class XlsxLoader:
     extensions: ClassVar[frozenset[str]] = frozenset({".xlsx"})
 
     def load(self, file: SourceFile) -> Document:
+        return joined(file, self.parts(file))
+
+    def parts(self, file: SourceFile) -> Iterator[Document]:
         with reading(file):
             check_size(file)
             require_office(file, _EXPECTED)
             check_archive(file, "xl/", _EXPECTED)
-            sections, notes = _sheets(file)
-            return document(file, sections, notes)
+            notes: list[str] = []
+            yield from parts_of(_sheets(file, notes))
+            yield Document((), tuple(notes))
 
 
-def _sheets(file: SourceFile) -> tuple[list[Section], list[str]]:
-    sections: list[Section] = []
-    notes: list[str] = []
+def _sheets(file: SourceFile, notes: list[str]) -> Iterator[Section]:
+    """The sections of all sheets; what was not read is added to `notes`."""
+    told = _Told(file)
     with file.path.open("rb") as handle:
         book = openpyxl.load_workbook(handle, read_only=True, data_only=True, keep_links=False)
         try:
             for sheet in book.worksheets:
                 sheet.reset_dimensions()
-                rows = _rows(sheet.iter_rows())
+                rows = told.over(_rows(sheet.iter_rows()))
                 name = clean_line(sheet.title)
                 place = Place(sheet=name, heading=() if is_default_sheet(name) else (name,))
-                sections.extend(row_sections(itertools.islice(rows, _ROW_LIMIT), place))
+                yield from row_sections(itertools.islice(rows, _ROW_LIMIT), place)
                 if next(rows, None) is not None:
                     notes.append(f"sheet {name!r}: only the first {_ROW_LIMIT} rows were read")
         finally:
             book.close()
-    return sections, notes
+
+
+class _Told:
+    """Tells how many rows were read, of all sheets together."""
+
+    def __init__(self, file: SourceFile) -> None:
+        self._file = file
+        self._rows = 0
+
+    def over(self, rows: Iterator[Row]) -> Iterator[Row]:
+        for row in rows:
+            self._rows += 1
+            if self._rows % REPORT_ROWS == 0:
+                self._file.report(self._rows, None)
+            yield row
 
 
 def _rows(rows: Iterator[Sequence[_Shown]]) -> Iterator[Row]:

@@ -10,11 +10,12 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import BinaryIO
 
-from services.api.domain.knowledge import Parsed, SourceFile
-from services.api.domain.ports import Loader
+from services.api.domain.knowledge import Parsed, Passage, SourceFile
+from services.api.domain.ports import Loader, PartLoader
 from services.api.knowledge.loaders import LOADERS
 from services.api.knowledge.parsing.confinement import confine
 from services.api.knowledge.parsing.kinds import content_extension
@@ -48,12 +49,11 @@ class Teller:
             self._told_at = now
             self.tell({"progress": (done, total)})
 
-    def parsed(self, parsed: Parsed) -> None:
-        """Tell the whole outcome."""
-        for start in range(0, len(parsed.passages), PASSAGES_PER_LINE):
-            batch = parsed.passages[start : start + PASSAGES_PER_LINE]
+    def passages(self, passages: Sequence[Passage]) -> None:
+        """Tell some passages of the file."""
+        for start in range(0, len(passages), PASSAGES_PER_LINE):
+            batch = passages[start : start + PASSAGES_PER_LINE]
             self.tell({"passages": [passage_fields(passage) for passage in batch]})
-        self.tell({"end": end_fields(parsed)})
 
     def tell(self, message: object) -> None:
         """Write one message."""
@@ -62,15 +62,22 @@ class Teller:
 
 
 def parse(task: Task, teller: Teller) -> Parsed:
-    """Load and split one file. Raises what loaders raise, and EmptyFile when nothing is left to index."""
+    """Load and split one file, part by part where its loader can, and tell its passages; the rest of it.
+
+    Raises what loaders raise, and EmptyFile when nothing was left to index.
+    """
     source = replace(task.file, report=teller.progress)
-    loader, notes = loader_for(source)
-    document = loader.load(source)
+    loader, warnings = loader_for(source)
     splitter = SPLITTERS.build(task.splitter, **task.options)
-    passages = splitter.split(document)
-    if not passages:
+    is_empty = True
+    for part in loader.parts(source) if isinstance(loader, PartLoader) else (loader.load(source),):
+        passages = splitter.split(part)
+        teller.passages(passages)
+        warnings = (*warnings, *part.warnings)
+        is_empty = is_empty and not passages
+    if is_empty:
         raise EmptyFile(file=source.name.value, reason="no text was found in it")
-    return Parsed(tuple(passages), (*notes, *document.warnings), type(loader).__name__, type(splitter).__name__)
+    return Parsed((), warnings, type(loader).__name__, type(splitter).__name__)
 
 
 def loader_for(source: SourceFile) -> tuple[Loader, tuple[str, ...]]:
@@ -86,7 +93,7 @@ def loader_for(source: SourceFile) -> tuple[Loader, tuple[str, ...]]:
 def answer(task: Task, teller: Teller, memory_bytes: int) -> None:
     """Do one task; whatever goes wrong is told, so that the process may go on with the next."""
     try:
-        teller.parsed(parse(task, teller))
+        teller.tell({"end": end_fields(parse(task, teller))})
     except ChatchatError as failure:
         teller.tell({"failure": failure_fields(failure)})
     except MemoryError:

@@ -15,6 +15,7 @@ import pypdfium2
 from pdfplumber.pdf import PDF
 from pypdfium2 import raw
 
+from services.api.knowledge.loaders.pdf.drawing import drawing
 from services.api.knowledge.loaders.pdf.pages import Box, Table
 from services.api.knowledge.loaders.reading.tables import Cell
 
@@ -75,7 +76,7 @@ class TableFinder:
     def _ruled(self, index: int) -> list[_Ruled]:
         if self._plumber is None:
             self._plumber = pdfplumber.open(self._path)
-        page = self._plumber.pages[index]
+        page = drawing(self._plumber, index)
         try:
             return [_Ruled(table.bbox, table.cells) for table in page.find_tables()]
         finally:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from services.api.domain.knowledge import Place, Section
 from services.api.knowledge.loaders.reading.tables import is_figure, markdown_table
 
+REPORT_ROWS = 500
+"""How often a reader of rows tells how far it is."""
 _GROUP_ROWS = 50
 _BLOCK_ROWS = 5000
 _NAME_CHARS = 100

@@ -11,6 +11,7 @@ from services.api.knowledge.loaders.code import code_sections
 from services.api.knowledge.loaders.reading.content_type import require_text
 from services.api.knowledge.loaders.reading.encodings import detect, open_text, read_text
 from services.api.knowledge.loaders.reading.failures import check_size, document, reading
+from services.api.knowledge.loaders.reading.streams import joined, parts_of
 from services.api.knowledge.loaders.records.tree import Fields, Record, Value, below, name_of, record_table, sections_of
 from services.foundation.errors import UnreadableFile
 
@@ -66,14 +67,21 @@ class JsonLinesLoader:
     extensions: ClassVar[frozenset[str]] = frozenset({".jsonl", ".ndjson"})
 
     def load(self, file: SourceFile) -> Document:
+        return joined(file, self.parts(file))
+
+    def parts(self, file: SourceFile) -> Iterator[Document]:
         with reading(file):
             check_size(file)
             require_text(file)
             lines = _Lines(file)
-            sections = list(lines.sections())
-            if not sections and lines.broken:
-                return JsonLoader().load(file)
-            return document(file, sections, lines.warnings)
+            is_read = False
+            for part in parts_of(lines.sections()):
+                yield part
+                is_read = True
+            if not is_read and lines.broken:
+                yield JsonLoader().load(file)
+            else:
+                yield Document((), lines.warnings)
 
 
 class _Lines:

@@ -10,7 +10,8 @@ from services.api.domain.knowledge import Document, Place, Section, SourceFile
 from services.api.knowledge.loaders.reading.cleaning import clean_code
 from services.api.knowledge.loaders.reading.content_type import require_text
 from services.api.knowledge.loaders.reading.encodings import detect, open_text
-from services.api.knowledge.loaders.reading.failures import check_size, document, reading
+from services.api.knowledge.loaders.reading.failures import check_size, reading
+from services.api.knowledge.loaders.reading.streams import joined, parts_of
 
 _COLOURS = re.compile(r"\x1b\[[0-9;?]{0,20}[A-Za-z]")
 _CONTINUES = re.compile(r"\s|Traceback|Caused by|\.\.\.|\w{1,80}(?:Error|Exception)\b|$")
@@ -25,13 +26,16 @@ class LogLoader:
     extensions: ClassVar[frozenset[str]] = frozenset({".log"})
 
     def load(self, file: SourceFile) -> Document:
+        return joined(file, self.parts(file))
+
+    def parts(self, file: SourceFile) -> Iterator[Document]:
         with reading(file):
             check_size(file)
             require_text(file)
             encoding = detect(file)
             with open_text(file, encoding) as handle:
-                sections = list(_groups(_reported(file, handle)))
-            return document(file, sections, encoding.warnings)
+                yield from parts_of(_groups(_reported(file, handle)))
+            yield Document((), encoding.warnings)
 
 
 def without_colours(text: str) -> str:

@@ -1,0 +1,40 @@
+"""A file read in parts, for the loaders of formats whose files have no end: rows, records, lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from services.api.domain.knowledge import Document, Section, SourceFile
+from services.api.knowledge.loaders.reading.failures import document
+
+_PART_SECTIONS = 40
+
+
+def parts_of(sections: Iterable[Section]) -> Iterator[Document]:
+    """The sections some at a time; those of one place stay together, so that a splitter sees what it would have seen.
+
+    Sections without text are left out; without any text there is no part.
+    """
+    held: list[Section] = []
+    for section in sections:
+        if len(held) >= _PART_SECTIONS and section.place != held[-1].place:
+            yield Document(tuple(held))
+            held = []
+        if section.text and not section.text.isspace():
+            held.append(section)
+    if held:
+        yield Document(tuple(held))
+
+
+def joined(file: SourceFile, parts: Iterable[Document]) -> Document:
+    """All parts as one document.
+
+    Raises:
+        EmptyFile: there is no text in any of them.
+    """
+    sections: list[Section] = []
+    warnings: list[str] = []
+    for part in parts:
+        sections += part.sections
+        warnings += part.warnings
+    return document(file, sections, warnings)
