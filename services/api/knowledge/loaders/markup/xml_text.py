@@ -17,6 +17,7 @@ from services.api.knowledge.loaders.reading.cleaning import clean, clean_line
 from services.api.knowledge.loaders.reading.content_type import require_text
 from services.api.knowledge.loaders.reading.failures import check_size, document, reading
 from services.api.knowledge.loaders.reading.outline import Outline
+from services.api.knowledge.loaders.reading.streams import reported
 
 _TITLES = frozenset({"title", "name", "head", "heading", "caption", "标题", "名称", "姓名"})
 _PARAGRAPHS = frozenset({"p", "para", "simpara", "paragraph", "li", "h1", "h2", "h3", "h4", "h5", "h6", "td", "th"})
@@ -44,7 +45,8 @@ class XmlLoader:
             require_text(file)
             tree = read_xml(file)
             walk = _Walk()
-            walk.over(tree.root)
+            for _ in reported(file, walk.over(tree.root)):
+                continue
             return document(file, walk.sections, tree.warnings)
 
 
@@ -56,9 +58,11 @@ class _Walk:
         self._lines: list[str] = []
         self._place = Place()
 
-    def over(self, root: Element) -> None:
+    def over(self, root: Element) -> Iterator[None]:
+        """Go through all of it, a step each time."""
         stack: list[tuple[Element | str | None, Place]] = [(root, Place())]
         while stack:
+            yield
             top, place = stack.pop()
             if place != self._place or top is None:
                 self._end_lines()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
 from services.api.domain.knowledge import Document, Section, SourceFile
 from services.api.knowledge.loaders.reading.failures import document
 
+T = TypeVar("T")
 _PART_SECTIONS = 40
+_REPORT_UNITS = 500
 
 
 def parts_of(sections: Iterable[Section]) -> Iterator[Document]:
@@ -24,6 +27,14 @@ def parts_of(sections: Iterable[Section]) -> Iterator[Document]:
             held.append(section)
     if held:
         yield Document(tuple(held))
+
+
+def reported(file: SourceFile, units: Iterable[T]) -> Iterator[T]:
+    """The same units; the file hears of every five hundredth that it is reached."""
+    for number, unit in enumerate(units, start=1):
+        if number % _REPORT_UNITS == 0:
+            file.report(number, None)
+        yield unit
 
 
 def joined(file: SourceFile, parts: Iterable[Document]) -> Document:

@@ -11,7 +11,7 @@ from services.api.knowledge.loaders.code import code_sections
 from services.api.knowledge.loaders.reading.content_type import require_text
 from services.api.knowledge.loaders.reading.encodings import detect, open_text, read_text
 from services.api.knowledge.loaders.reading.failures import check_size, document, reading
-from services.api.knowledge.loaders.reading.streams import joined, parts_of
+from services.api.knowledge.loaders.reading.streams import joined, parts_of, reported
 from services.api.knowledge.loaders.records.tree import Fields, Record, Value, below, name_of, record_table, sections_of
 from services.foundation.errors import UnreadableFile
 
@@ -28,6 +28,9 @@ class JsonLoader:
     extensions: ClassVar[frozenset[str]] = frozenset({".json"})
 
     def load(self, file: SourceFile) -> Document:
+        return joined(file, self.parts(file))
+
+    def parts(self, file: SourceFile) -> Iterator[Document]:
         with reading(file):
             check_size(file)
             require_text(file)
@@ -36,11 +39,14 @@ class JsonLoader:
                 values = decoded(text)
             except json.JSONDecodeError as wrong:
                 broken = f"it is not valid JSON (line {wrong.lineno}: {wrong.msg}), so it was read as plain text"
-                return document(file, code_sections(text), (*warnings, broken))
+                yield document(file, code_sections(text), (*warnings, broken))
+                return
             except RecursionError as deep:
                 raise UnreadableFile(file=file.name.value, reason=_TOO_DEEP) from deep
+            del text
             whole: Value = values[0] if len(values) == 1 else list(values)
-            return document(file, list(sections_of(whole)), warnings)
+            yield from parts_of(reported(file, sections_of(whole)))
+            yield Document((), warnings)
 
 
 def decoded(text: str) -> list[Value]:
@@ -79,7 +85,7 @@ class JsonLinesLoader:
                 yield part
                 is_read = True
             if not is_read and lines.broken:
-                yield JsonLoader().load(file)
+                yield from JsonLoader().parts(file)
             else:
                 yield Document((), lines.warnings)
 

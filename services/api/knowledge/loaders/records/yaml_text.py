@@ -13,6 +13,7 @@ from services.api.knowledge.loaders.code import code_sections
 from services.api.knowledge.loaders.reading.content_type import require_text
 from services.api.knowledge.loaders.reading.encodings import read_text
 from services.api.knowledge.loaders.reading.failures import check_size, document, reading
+from services.api.knowledge.loaders.reading.streams import joined, parts_of, reported
 from services.api.knowledge.loaders.records.tree import COMMENT, Fields, Value, plain, sections_of
 from services.foundation.errors import UnreadableFile
 
@@ -29,23 +30,27 @@ class YamlLoader:
     extensions: ClassVar[frozenset[str]] = frozenset({".yaml", ".yml"})
 
     def load(self, file: SourceFile) -> Document:
+        return joined(file, self.parts(file))
+
+    def parts(self, file: SourceFile) -> Iterator[Document]:
         with reading(file):
             check_size(file)
             require_text(file)
             text, warnings = read_text(file)
             text = _UNPRINTABLE.sub("", text.removeprefix("\ufeff")).replace("\r\n", "\n")
-            tree = _Tree(text)
+            tree = _Tree(file, text)
             try:
                 values = list(tree.values())
             except yaml.MarkedYAMLError as wrong:
                 line = wrong.problem_mark.line + 1 if wrong.problem_mark else 1
                 broken = f"it is not valid YAML (line {line}: {wrong.problem}), so it was read as plain text"
-                return document(file, code_sections(text), (*warnings, broken))
+                yield document(file, code_sections(text), (*warnings, broken))
+                return
             except _TooDeepError as deep:
                 reason = f"its values are nested more than {_DEPTH} deep"
                 raise UnreadableFile(file=file.name.value, reason=reason) from deep
-            sections = [section for value in values for section in sections_of(value)]
-            return document(file, sections, (*warnings, *tree.warnings))
+            yield from parts_of(section for value in values for section in sections_of(value))
+            yield Document((), (*warnings, *tree.warnings))
 
 
 class _TooDeepError(Exception):
@@ -96,7 +101,8 @@ def _merged(pair: tuple[str, Value], own: set[str]) -> list[tuple[str, Value]]:
 class _Tree:
     """Builds values of events; what an anchor names is weighed before it is repeated."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, file: SourceFile, text: str) -> None:
+        self._file = file
         self._text = text
         self._open: list[_Open] = []
         self._anchors: dict[str, tuple[Value, int]] = {}
@@ -114,7 +120,7 @@ class _Tree:
         """The documents of the file."""
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         end = 0
-        for event in yaml.parse(self._text, Loader=loader):
+        for event in reported(self._file, yaml.parse(self._text, Loader=loader)):
             if event.start_mark and event.end_mark:
                 self._hear(self._text[end : event.start_mark.index])
                 end = event.end_mark.index
