@@ -22,7 +22,7 @@ from tests.conftest import CORPORA
 from tests.stack import Stack
 
 _PAUSE_SECONDS = 0.1
-_IDLE_QUESTIONS = 150
+_IDLE_QUESTIONS = 120
 _SECONDS = 540.0
 
 
@@ -116,7 +116,7 @@ def main() -> None:
             after = idle(client, asked, _IDLE_QUESTIONS)
     p95 = percentile([*before, *after], 0.95)
     rows = [row("idle, before", before), row("beside the indexing", meanwhile, p95), row("idle, after", after)]
-    note = f"{len(then)} files sent at once; asked beside them for {took:.0f} s, at the end of which {left} were pending."
+    note = f"{len(then)} files sent at once; asked beside them for {took:.0f} s, after which {left} were pending."
     publish(
         "A question beside indexing: search through the API, ms",
         f"python -m tests.bench.ingestion.beside --files {arguments.files}",

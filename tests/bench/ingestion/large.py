@@ -54,8 +54,7 @@ def report(found: list[Passed], note: str) -> str:
         rows.append([one.name, f"{one.megabytes:.1f}", one.chunks, stages, len(one.pace.steps), moved])
     header = ("file", "MB", "chunks", "seconds of each stage", "changes of progress", "longest without one, s (at)")
     parts = [table(header, rows)]
-    for one in found:
-        parts.append(table((f"process, {one.name}", "VmHWM, MB"), one.peaks.rows()))
+    parts += [table((f"process, {one.name}", "VmHWM, MB"), one.peaks.rows()) for one in found]
     parts.append(f"{note} Bound: {MEMORY_LIMIT_MB} MB; a change at least every {SILENCE_LIMIT_SECONDS} s.")
     return "\n\n".join(parts)
 

@@ -23,10 +23,13 @@ _LINE = {"en": 95, "zh": 45}
 _LINES_ABOVE_TABLE = 40
 _FONTS = (
     "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
-    "<< /Type /Font /Subtype /Type0 /BaseFont /STSong-Light /Encoding /UniGB-UCS2-H /DescendantFonts "
-    "[<< /Type /Font /Subtype /CIDFontType0 /BaseFont /STSong-Light /CIDSystemInfo << /Registry (Adobe) "
-    "/Ordering (GB1) /Supplement 4 >> /DW 1000 /FontDescriptor << /Type /FontDescriptor /FontName /STSong-Light "
-    "/Flags 4 /FontBBox [-25 -254 1000 880] /ItalicAngle 0 /Ascent 880 /Descent -120 /CapHeight 880 /StemV 93 >> >>] >>",
+    (
+        "<< /Type /Font /Subtype /Type0 /BaseFont /STSong-Light /Encoding /UniGB-UCS2-H /DescendantFonts "
+        "[<< /Type /Font /Subtype /CIDFontType0 /BaseFont /STSong-Light /CIDSystemInfo << /Registry (Adobe) "
+        "/Ordering (GB1) /Supplement 4 >> /DW 1000 /FontDescriptor << /Type /FontDescriptor /FontName /STSong-Light "
+        "/Flags 4 /FontBBox [-25 -254 1000 880] /ItalicAngle 0 /Ascent 880 /Descent -120 /CapHeight 880 /StemV 93 "
+        ">> >>] >>"
+    ),
 )
 
 
@@ -105,9 +108,10 @@ def _string(line: str, language: str) -> str:
 def _ruled(number: int) -> str:
     rules = [f"50 {90 - 20 * row} m 450 {90 - 20 * row} l S" for row in range(4)]
     rules += [f"{50 + 100 * column} 90 m {50 + 100 * column} 30 l S" for column in range(5)]
+    names = ("Item", number * 10 + 1, number * 10 + 2)
     cells = [
-        f"BT /F1 9 Tf {54 + 100 * column} {76 - 20 * row} Td ({'Item' if row == 0 else number * 10 + row} {column}) Tj ET"
-        for row in range(3)
+        f"BT /F1 9 Tf {54 + 100 * column} {76 - 20 * row} Td ({name} {column}) Tj ET"
+        for row, name in enumerate(names)
         for column in range(4)
     ]
     return "\n".join([*rules, *cells]) + "\n"
@@ -153,14 +157,16 @@ def scanned(path: Path, source: Path, wanted: Sequence[int]) -> Path:
 
 def written_csv(path: Path, rows: int, language: str = "en") -> Path:
     """A table of orders: six columns, about 75 characters a row (40 in Chinese)."""
-    cities = ("Hamburg", "Lisbon", "Osaka", "Quito", "Tromso") if language == "en" else ("汉堡", "里斯本", "大阪", "基多")
-    goods = ("lantern", "harbour chart", "walnut desk", "velvet rope") if language == "en" else ("灯笼", "海图", "书桌")
-    header = "order,date,city,article,amount,remark" if language == "en" else "单号,日期,城市,商品,金额,备注"
-    remark = "delivered to the reception" if language == "en" else "已送到前台，由同事签收"
+    is_english = language == "en"
+    cities = ("Hamburg", "Lisbon", "Osaka", "Quito", "Tromso") if is_english else ("汉堡", "里斯本", "大阪", "基多")
+    goods = ("lantern", "harbour chart", "walnut desk", "velvet rope") if is_english else ("灯笼", "海图", "书桌")
+    header = "order,date,city,article,amount,remark" if is_english else "单号,日期,城市,商品,金额,备注"
+    remark = "delivered to the reception" if is_english else "已送到前台，由同事签收"
     with path.open("w", encoding="utf-8", newline="") as handle:
         handle.write(f"{header}\n")
         for number in range(1, rows + 1):
             city, article = cities[number % len(cities)], goods[number % len(goods)]
             day = f"2026-{number % 12 + 1:02}-{number % 28 + 1:02}"
-            handle.write(f"A{number:07},{day},{city},{article},{number % 977}.{number % 90 + 10},{remark} {number % 31}\n")
+            amount = f"{number % 977}.{number % 90 + 10}"
+            handle.write(f"A{number:07},{day},{city},{article},{amount},{remark} {number % 31}\n")
     return path

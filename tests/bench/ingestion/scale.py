@@ -1,4 +1,4 @@
-"""Lists and searches of a large base: `python -m tests.bench.ingestion.scale [--chunks 100000] [--files 1000] [--write]`.
+"""Lists and searches of a large base: `python -m tests.bench.ingestion.scale [--chunks N] [--files N] [--write]`.
 
 The files are indexed through the API by an embedder that reads 16 tokens of a chunk: real vectors of the real length,
 made sooner. Half of the text is Chinese, of which that embedder makes no vectors unless `--english`. Then lists and

@@ -1,4 +1,6 @@
-"""Pages a minute, beside the pipeline of 0.2.x: `python -m tests.bench.ingestion.speed [text] [scans] [mixed] [--write]`.
+"""Pages a minute, beside the pipeline of 0.2.x: `python -m tests.bench.ingestion.speed [KIND …] [--write]`.
+
+Kinds: text, scans, mixed.
 
 The baseline is the reference's shape over the same loaders and the same embedder behind the same gateway: load, split
 250/50 by characters, embed 32 texts at a time, one file after the other; it keeps nothing. `scans` are compared with
@@ -167,8 +169,7 @@ def text_files(folder: Path, count_: int) -> tuple[list[Path], float]:
             name = folder / f"{language} {number}.pdf"
             made.append(written_pdf(name, pages(paragraphs, 20), language, table_every=10))
             made.append(written_docx(folder / f"{language} {number}.docx", pages(paragraphs, 10)))
-    for path in _REAL:
-        made.append(Path(shutil.copy(DOCUMENTS / path, folder)))
+    made += [Path(shutil.copy(DOCUMENTS / path, folder)) for path in _REAL]
     return made, sum(len(text) for path in made for text in _loaded(path)) / PAGE_CHARS
 
 
@@ -229,8 +230,8 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kinds", nargs="*", choices=["text", "scans", "mixed", []], help="default: all")
-    parser.add_argument("--turns", type=int, default=3, help="of each comparison")
-    parser.add_argument("--size", type=int, default=2, help="generated text files: so many of each kind")
+    parser.add_argument("--turns", type=int, default=2, help="of each comparison")
+    parser.add_argument("--size", type=int, default=1, help="generated text files: so many of each kind")
     parser.add_argument("--write", action="store_true", help="append the figures to docs/benchmarks.md")
     arguments = parser.parse_args()
     kinds = arguments.kinds or ["text", "scans", "mixed"]
