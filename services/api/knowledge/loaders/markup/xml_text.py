@@ -15,9 +15,9 @@ from services.api.knowledge.loaders.html import parsed, read_body
 from services.api.knowledge.loaders.markup.xml_tree import local_name, read_xml
 from services.api.knowledge.loaders.reading.cleaning import clean, clean_line
 from services.api.knowledge.loaders.reading.content_type import require_text
-from services.api.knowledge.loaders.reading.failures import check_size, document, reading
+from services.api.knowledge.loaders.reading.failures import check_size, reading
 from services.api.knowledge.loaders.reading.outline import Outline
-from services.api.knowledge.loaders.reading.streams import reported
+from services.api.knowledge.loaders.reading.streams import joined, parts_of, reported
 
 _TITLES = frozenset({"title", "name", "head", "heading", "caption", "标题", "名称", "姓名"})
 _PARAGRAPHS = frozenset({"p", "para", "simpara", "paragraph", "li", "h1", "h2", "h3", "h4", "h5", "h6", "td", "th"})
@@ -40,23 +40,36 @@ class XmlLoader:
     extensions: ClassVar[frozenset[str]] = frozenset({".atom", ".rss", ".xml"})
 
     def load(self, file: SourceFile) -> Document:
+        return joined(file, self.parts(file))
+
+    def parts(self, file: SourceFile) -> Iterator[Document]:
         with reading(file):
             check_size(file)
             require_text(file)
             tree = read_xml(file)
-            walk = _Walk()
-            for _ in reported(file, walk.over(tree.root)):
-                continue
-            return document(file, walk.sections, tree.warnings)
+            yield from parts_of(_sections(file, tree.root))
+            yield Document((), tree.warnings)
+
+
+def _sections(file: SourceFile, root: Element) -> Iterator[Section]:
+    walk = _Walk()
+    for _ in reported(file, walk.over(root)):
+        yield from walk.taken()
+    yield from walk.taken()
 
 
 class _Walk:
     """Goes through the tree with a stack of its own; lines of plain values are held until something else comes."""
 
     def __init__(self) -> None:
-        self.sections: list[Section] = []
+        self._sections: list[Section] = []
         self._lines: list[str] = []
         self._place = Place()
+
+    def taken(self) -> list[Section]:
+        """What was read since the last time."""
+        found, self._sections = self._sections, []
+        return found
 
     def over(self, root: Element) -> Iterator[None]:
         """Go through all of it, a step each time."""
@@ -115,18 +128,18 @@ class _Walk:
         read_body(parsed(markup), outline)
         for section in outline.finish():
             heading = (*self._place.heading, *section.place.heading)
-            self.sections.append(replace(section, place=replace(section.place, heading=heading)))
+            self._sections.append(replace(section, place=replace(section.place, heading=heading)))
 
     def _add(self, text: str) -> None:
         """A paragraph of its own."""
         self._end_lines()
         if text.strip():
-            self.sections.append(Section(clean(text), self._place))
+            self._sections.append(Section(clean(text), self._place))
 
     def _end_lines(self) -> None:
         text, self._lines = clean("\n".join(self._lines)), []
         if text:
-            self.sections.append(Section(text, self._place))
+            self._sections.append(Section(text, self._place))
 
 
 def _parts(element: Element) -> Iterator[Element | str]:

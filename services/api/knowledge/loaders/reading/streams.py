@@ -10,17 +10,19 @@ from services.api.knowledge.loaders.reading.failures import document
 
 T = TypeVar("T")
 _PART_SECTIONS = 40
+_MOST_SECTIONS = 2000
 _REPORT_UNITS = 500
 
 
 def parts_of(sections: Iterable[Section]) -> Iterator[Document]:
-    """The sections some at a time; those of one place stay together, so that a splitter sees what it would have seen.
+    """The sections some at a time; some thousand of one place stay together, so that a splitter cuts them as one text.
 
     Sections without text are left out; without any text there is no part.
     """
     held: list[Section] = []
     for section in sections:
-        if len(held) >= _PART_SECTIONS and section.place != held[-1].place:
+        is_new = len(held) >= _PART_SECTIONS and section.place != held[-1].place
+        if is_new or len(held) >= _MOST_SECTIONS:
             yield Document(tuple(held))
             held = []
         if section.text and not section.text.isspace():

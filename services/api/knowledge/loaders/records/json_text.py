@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 from services.api.domain.knowledge import Document, Place, Section, SourceFile
@@ -17,6 +18,7 @@ from services.foundation.errors import UnreadableFile
 
 _BLOCK_RECORDS = 1000
 _NAMED_LINES = 10
+_SPACES = re.compile(r"\s+")
 # Numbers stay text: a figure of 200,000 digits is no number to Python, and NaN is none in JSON.
 _DECODER = json.JSONDecoder(object_pairs_hook=Fields, parse_int=str, parse_float=str, parse_constant=str, strict=False)
 _TOO_DEEP = "its values are nested too deeply to be read"
@@ -36,7 +38,7 @@ class JsonLoader:
             require_text(file)
             text, warnings = read_text(file)
             try:
-                values = decoded(text)
+                values = decoded(text, lambda done: file.report(done, None))
             except json.JSONDecodeError as wrong:
                 broken = f"it is not valid JSON (line {wrong.lineno}: {wrong.msg}), so it was read as plain text"
                 yield document(file, code_sections(text), (*warnings, broken))
@@ -49,8 +51,12 @@ class JsonLoader:
             yield Document((), warnings)
 
 
-def decoded(text: str) -> list[Value]:
+def decoded(text: str, report: Callable[[int], None] = lambda _: None) -> list[Value]:
     """The values a text holds, one after another.
+
+    Args:
+        text: all of it.
+        report: called now and then with the number of items of an outermost array that are decoded.
 
     Raises:
         JSONDecodeError: it is not JSON.
@@ -60,11 +66,34 @@ def decoded(text: str) -> list[Value]:
     values: list[Value] = []
     end = 0
     while end < len(text):
-        value, end = _DECODER.raw_decode(text, end)
+        value, end = _items(text, end, report) if text[end] == "[" else _DECODER.raw_decode(text, end)
         values.append(value)
-        while end < len(text) and text[end].isspace():
-            end += 1
+        end = _after_spaces(text, end)
     return values
+
+
+def _items(text: str, start: int, report: Callable[[int], None]) -> tuple[Value, int]:
+    """The array that begins at `start`, decoded item by item: all at once, a long one would be silent for minutes."""
+    items: list[Value] = []
+    at = _after_spaces(text, start + 1)
+    if text[at : at + 1] == "]":
+        return items, at + 1
+    while True:
+        item, at = _DECODER.raw_decode(text, at)
+        items.append(item)
+        if len(items) % _BLOCK_RECORDS == 0:
+            report(len(items))
+        at = _after_spaces(text, at)
+        if text[at : at + 1] == "]":
+            return items, at + 1
+        if text[at : at + 1] != ",":
+            raise json.JSONDecodeError("Expecting ',' delimiter", text, at)
+        at = _after_spaces(text, at + 1)
+
+
+def _after_spaces(text: str, at: int) -> int:
+    found = _SPACES.match(text, at)
+    return found.end() if found else at
 
 
 class JsonLinesLoader:

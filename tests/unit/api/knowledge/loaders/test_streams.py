@@ -82,7 +82,9 @@ def test_progress_moves(extension: str, tmp_path: Path):
     told: list[int] = []
     LOADERS.build(extension).load(replace(source(path), report=lambda done, _: told.append(done)))
     assert len(told) > 1
-    assert told == sorted(set(told))
+    decoded = told.index(min(told)) if extension == ".json" else 0  # items are counted first, then what is cut of them
+    for counted in (told[:decoded], told[decoded:]):
+        assert counted == sorted(set(counted))
 
 
 @pytest.mark.parametrize("extension", [".csv", ".jsonl", ".json", ".log"])
