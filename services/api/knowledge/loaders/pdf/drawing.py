@@ -14,7 +14,7 @@ def drawing(pdf: PDF, index: int) -> Page:
     return _Drawing(pdf, whole.page_obj, whole.page_number, whole.initial_doctop)
 
 
-class _Drawing(Page):  # type: ignore[misc]  # pdfplumber has no types
+class _Drawing(Page):
     """A page of lines, rectangles, curves and pictures."""
 
     @property
@@ -24,8 +24,8 @@ class _Drawing(Page):  # type: ignore[misc]  # pdfplumber has no types
         return device.get_result()
 
 
-class _Pen(PDFPageAggregatorWithMarkedContent):  # type: ignore[misc]
-    """Draws everything but text: pdfplumber takes a millisecond for each character."""
+class _Pen(PDFPageAggregatorWithMarkedContent):
+    """Draws everything but text: pdfplumber makes an object with twenty attributes of each character."""
 
     def render_string(self, *_: object) -> None:
         return
