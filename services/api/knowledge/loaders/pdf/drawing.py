@@ -1,4 +1,4 @@
-"""What is drawn on a page without its characters: all that finding rulings needs, in a fifth of the time."""
+"""What is drawn on a page without its characters: all that finding rulings needs."""
 
 from __future__ import annotations
 
