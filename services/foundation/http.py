@@ -174,7 +174,7 @@ class ServiceOptions:
 
 
 class Service(FastAPI):
-    """A service's application. Single paths may pass FastAPI by (docs/decisions/0008)."""
+    """A service's application. Single paths may pass FastAPI by (docs/decisions/0009)."""
 
     service_options: ServiceOptions
     _direct: Mapping[str, ASGIApp] = MappingProxyType({})

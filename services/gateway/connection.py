@@ -1,7 +1,7 @@
 """Connection: one HTTP/1.1 connection to a worker, its answers parsed by httptools as the bytes come in. For upstream.
 
 An answer is handed on from within the reading: no stream reader, no timer and no task wakes for each of its pieces.
-That is what a relayed stream costs least with (docs/decisions/0006 and 0008).
+That is what a relayed stream costs least with (docs/decisions/0006 and 0009).
 """
 
 from __future__ import annotations

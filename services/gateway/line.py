@@ -1,7 +1,7 @@
 """Line: a client's connection below the `send` of uvicorn, for the pieces of a stream. Used by the relay.
 
 This is uvicorn's inside and no interface of it. So it is used with the releases it was read in only; with any other,
-pieces go through `send`, which is right and costs a little more (docs/decisions/0008).
+pieces go through `send`, which is right and costs a little more (docs/decisions/0009).
 """
 
 from __future__ import annotations

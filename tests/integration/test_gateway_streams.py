@@ -269,7 +269,7 @@ async def test_a_foreign_failure_in_the_middle_is_retold(by_line: bool):
 
 
 async def test_uvicorns_connection_takes_pieces_between_those_of_send():
-    """What `gateway.line` knows of uvicorn holds for the installed release; if not, read decision 0008."""
+    """What `gateway.line` knows of uvicorn holds for the installed release; if not, read decision 0009."""
     found: list[bool] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
