@@ -83,6 +83,14 @@ class JobStorageContract:
             assert await work.jobs.held(MINE.holder) == {file.id: False}
             assert await work.jobs.is_any_held()
 
+    async def test_what_was_begun_before_comes_last(self, storage, base, file):
+        second = await another(storage, file, "b.txt")
+        async with storage.begin() as work:
+            await work.jobs.put(dataclasses.replace(job_of(file), attempt=1))
+            await work.jobs.put(job_of(second))
+        async with storage.begin() as work:
+            assert (await work.jobs.claim(MINE)).file_id == second.id
+
     async def test_what_is_held_changes_for_its_holder_only(self, storage, base, file):
         async with storage.begin() as work:
             await work.jobs.put(job_of(file))

@@ -41,7 +41,9 @@ class MemoryIngestJobs(Repository):
         return False
 
     async def claim(self, hold: Hold) -> IngestJob | None:
-        waiting = sorted((row for row in self._tables.jobs.values() if row.is_free), key=lambda row: row.number)
+        waiting = sorted(
+            (row for row in self._tables.jobs.values() if row.is_free), key=lambda row: (row.job.attempt, row.number)
+        )
         if not waiting:
             return None
         job = dataclasses.replace(waiting[0].job, attempt=waiting[0].job.attempt + 1)

@@ -222,7 +222,10 @@ class IngestJobs(Protocol):
         """Hold the file's job; True, too, when it has none. False: the holder is asked to hand it over."""
 
     async def claim(self, hold: Hold) -> IngestJob | None:
-        """Hold the job that waits longest, as one attempt more; None when none waits."""
+        """Hold the job that waits longest, as one attempt more; None when none waits.
+
+        Those that were begun before come last: a file that ends its process shall not keep others waiting.
+        """
 
     async def renew(self, file: FileId, hold: Hold, progress: Progress) -> None:
         """Hold a job for longer, and say how far it has got. Raises JobLost."""

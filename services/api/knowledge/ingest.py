@@ -34,6 +34,7 @@ R = TypeVar("R")
 log = logging.getLogger(__name__)
 _RETRY_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)
 _PASSING = {Kind.UNAVAILABLE, Kind.OVERLOADED}
+_STAGED_PER_COMMIT = 2000
 _STALE_PER_BATCH = 1000
 MOST_ATTEMPTS = 5
 """A file whose indexing ended the process so often is what ends it."""
@@ -136,10 +137,16 @@ class Ingestor:
             splitter_class=parsed.splitter,
         )
         async with self._indexes.storage.begin() as unit:
-            await unit.jobs.save(job, work.holder)
+            await unit.jobs.save(work.job, work.holder)
             await unit.staged.remove(work.file.id)
-            await unit.stale.remove([chunk.id for chunk in chunks])
-            await unit.staged.add(work.file.id, chunks)
+        for at in range(0, len(chunks), _STAGED_PER_COMMIT):  # others write in between
+            part = chunks[at : at + _STAGED_PER_COMMIT]
+            async with self._indexes.storage.begin() as unit:
+                await unit.jobs.save(work.job, work.holder)
+                await unit.stale.remove([chunk.id for chunk in part])
+                await unit.staged.add(work.file.id, part)
+        async with self._indexes.storage.begin() as unit:
+            await unit.jobs.save(job, work.holder)
         return dataclasses.replace(work, job=job)
 
     async def _embed_staged(self, work: Work) -> None:

@@ -44,7 +44,7 @@ class SqlIngestJobs:
         return not await self._change(_JOB.file_id == file, values={"asked_by": hold.holder})
 
     async def claim(self, hold: Hold) -> IngestJob | None:
-        waiting = select(_JOB.file_id).where(_free()).order_by(_JOB.queued_at, _JOB.file_id).limit(1)
+        waiting = select(_JOB.file_id).where(_free()).order_by(_JOB.attempt, _JOB.queued_at, _JOB.file_id).limit(1)
         file = await self._session.scalar(waiting)
         if file is None:
             return None

@@ -25,6 +25,10 @@ ROOT = Path(__file__).resolve().parents[4]
 _CHILD = "services.api.knowledge.parsing.child"
 _WATCH_SECONDS = 0.05
 _LONGEST_LINE_BYTES = 64_000_000
+_IDLE_SHARE = 0.05
+_PATIENCE = 4
+_USER_TICKS, _SYSTEM_TICKS = 11, 12  # of proc(5)'s stat, counted after the name
+_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -33,7 +37,7 @@ class ParsingLimits:
     """What one file may take.
 
     Attributes:
-        stall_seconds: longest time without progress.
+        stall_seconds: longest time without progress, of the processor where others want it too.
         limit_seconds: longest time in all.
         memory_bytes: resident memory of the process that reads it.
         files_per_process: files a process reads before a fresh one takes its place.
@@ -135,7 +139,7 @@ class _Child:
         self._limits = limits
         self._files = 0
         self._is_broken = False
-        self._heard_at = self._began_at = 0.0
+        self._heard_at = self._began_at = self._used_at_sign = 0.0
         self._verdict: ChatchatError | None = None
         self._retiring: asyncio.TimerHandle | None = None
         self._stdin = cast("asyncio.StreamWriter", process.stdin)  # both are pipes: see `_started`
@@ -152,7 +156,8 @@ class _Child:
         self._files += 1
         self._is_broken = True
         self._verdict = None
-        self._began_at = self._heard_at = asyncio.get_running_loop().time()
+        self._show_sign()
+        self._began_at = self._heard_at
         watching = asyncio.create_task(self._watch(task.name))
         try:
             with contextlib.suppress(ConnectionError):  # a process that died is met by what it does not answer
@@ -185,8 +190,12 @@ class _Child:
         line = await self._stdout.readline()
         if not line.endswith(b"\n"):
             raise self._verdict or ReadingCrashed(file=name, reason=await self._death())
-        self._heard_at = asyncio.get_running_loop().time()
+        self._show_sign()
         return from_line(line)
+
+    def _show_sign(self) -> None:
+        self._heard_at = asyncio.get_running_loop().time()
+        self._used_at_sign = processor_seconds(self._process.pid)
 
     async def _death(self) -> str:
         code = await self._process.wait()
@@ -202,12 +211,23 @@ class _Child:
             now = loop.time()
             if resident_bytes(self._process.pid) > limits.memory_bytes:
                 self._verdict = ReadingTooDemanding(file=name, limit_mb=limits.memory_bytes // 1_000_000)
-            elif now - self._heard_at > limits.stall_seconds:
+            elif self._is_stalled(now - self._heard_at):
                 self._verdict = ReadingStalled(file=name, seconds=round(limits.stall_seconds))
             elif now - self._began_at > limits.limit_seconds:
                 self._verdict = ReadingStalled(file=name, seconds=round(limits.limit_seconds))
         log.warning("reading %r is ended: %s", name, self._verdict)
         self.kill()
+
+    def _is_stalled(self, silent_seconds: float) -> bool:
+        """Whether it has been silent for the limit, and not because others had the processor.
+
+        One that got some of it, and not yet the limit's worth, is given up to four times as long.
+        """
+        limit = self._limits.stall_seconds
+        if silent_seconds <= limit:
+            return False
+        used = processor_seconds(self._process.pid) - self._used_at_sign
+        return used >= limit or used < _IDLE_SHARE * silent_seconds or silent_seconds > _PATIENCE * limit
 
     def retire_later(self, retire: Callable[[], None] | None) -> None:
         """End an idle process in a while; None: not after all."""
@@ -237,3 +257,12 @@ def resident_bytes(pid: int) -> int:
     except (OSError, IndexError):
         return 0
     return int(pages) * _PAGE_BYTES
+
+
+def processor_seconds(pid: int) -> float:
+    """Processor time a process has taken, all its threads; 0 where the system does not tell."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[_USER_TICKS]) + int(fields[_SYSTEM_TICKS])) / _TICKS_PER_SECOND
