@@ -15,6 +15,7 @@ import pytest
 import init_database
 from tests.former_installation import FormerInstallation, filled
 from tests.integration import test_init_database as door
+from tests.unit.docs.pages import blocks
 
 script, served = door.script, door.served
 _FILES = """SELECT b.name || '/' || f.name, f.state FROM knowledge_files f
@@ -67,6 +68,14 @@ def ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 @pytest.fixture
 def old(tmp_path: Path) -> FormerInstallation:
     return filled(tmp_path / "old" / "knowledge_base")
+
+
+def test_the_page_about_it_shows_what_is_said(ours: Ours, old: FormerInstallation):
+    assert ours.run("--import-folder", old.folder) == 0
+    (shown,) = blocks("move-from-0.2", "console")
+    said = [line for line in shown.splitlines() if line.startswith(("人事制度: ", "questions"))]
+    assert len(said) == 3
+    assert [line for line in said if line not in ours.said.splitlines()] == []
 
 
 def test_a_whole_installation_is_taken_over_and_left_as_it_is(ours: Ours, old: FormerInstallation):

@@ -33,6 +33,7 @@ EXAMPLES = {
     "ask-over-http": ["console"],
     "choose-a-splitter": ["yaml"],
     "configure": ["console", "yaml"],
+    "move-from-0.2": ["console"],
     "plan-a-machine": ["console", "yaml"],
     "serve-with-transformers": ["yaml"],
     "serve-with-vllm": ["yaml"],

