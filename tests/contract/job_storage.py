@@ -179,6 +179,7 @@ class JobStorageContract:
             await work.staged.add(file.id, chunks[:3])
         async with storage.begin() as work:
             assert await work.staged.next_batch(file, limit=2) == chunks[:2]
+            assert await work.staged.next_batch(file, after=1, limit=2) == chunks[2:4]
             await work.staged.mark([chunk.id for chunk in chunks[:2]])
         async with storage.begin() as work:
             assert await work.staged.next_batch(file, limit=10) == chunks[2:]

@@ -121,8 +121,8 @@ class MemoryStagedChunks(Repository):
 
         self._transaction.change(change)
 
-    async def next_batch(self, file: KnowledgeFile, *, limit: int) -> list[Chunk]:
-        waiting = [chunk for chunk, is_indexed in self._of(file.id) if not is_indexed]
+    async def next_batch(self, file: KnowledgeFile, *, after: int = -1, limit: int) -> list[Chunk]:
+        waiting = [chunk for chunk, is_indexed in self._of(file.id) if not is_indexed and chunk.position > after]
         return [dataclasses.replace(chunk, file_name=file.name) for chunk in waiting[:limit]]
 
     async def count_waiting(self, file: FileId) -> int:

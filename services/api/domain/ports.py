@@ -257,12 +257,13 @@ class IngestJobs(Protocol):
 class StagedChunks(Protocol):
     """Chunks of versions that are being indexed: beside the live ones, unseen by readers until they are published.
 
-    Staged chunks go with their file. `next_batch` gives, by position, chunks that are not marked yet.
+    Staged chunks go with their file. `next_batch` gives chunks that are not marked yet, by position, which is
+    greater than `after`.
     """
 
     async def add(self, file: FileId, chunks: Sequence[Chunk]) -> None: ...
 
-    async def next_batch(self, file: KnowledgeFile, *, limit: int) -> list[Chunk]: ...
+    async def next_batch(self, file: KnowledgeFile, *, after: int = -1, limit: int) -> list[Chunk]: ...
 
     async def count_waiting(self, file: FileId) -> int:
         """How many are not marked yet."""

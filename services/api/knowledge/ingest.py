@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import hashlib
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -151,26 +152,46 @@ class Ingestor:
 
     async def _embed_staged(self, work: Work) -> None:
         """Index what is staged and not marked, batch by batch. An attempt that gets on is none that failed."""
-        file = work.file
         async with self._indexes.storage.begin() as unit:
-            total = len(await unit.staged.ids(file.id))
-            left = await unit.staged.count_waiting(file.id)
-            batch = await unit.staged.next_batch(file, limit=self._limits.embed_batch)
+            total = len(await unit.staged.ids(work.file.id))
+            left = await unit.staged.count_waiting(work.file.id)
         work.report(Progress(Stage.INDEXING, total - left, total))
         has_failed_before = work.job.attempt > 1
-        while batch:
-            await self._index_batch(work.base, batch)
-            async with self._indexes.storage.begin() as unit:
-                await unit.staged.mark([chunk.id for chunk in batch])
-                if has_failed_before:
-                    await unit.jobs.save(dataclasses.replace(work.job, attempt=1), work.holder)
-                    has_failed_before = False
+        async with contextlib.aclosing(self._embedded(work)) as batches:
+            async for batch, vectors in batches:
+                await self._index_batch(work.base, batch, vectors)
+                async with self._indexes.storage.begin() as unit:
+                    await unit.staged.mark([chunk.id for chunk in batch])
+                    if has_failed_before:
+                        await unit.jobs.save(dataclasses.replace(work.job, attempt=1), work.holder)
+                        has_failed_before = False
                 left -= len(batch)
-                batch = await unit.staged.next_batch(file, limit=self._limits.embed_batch)
-            work.report(Progress(Stage.INDEXING, total - left, total))
+                work.report(Progress(Stage.INDEXING, total - left, total))
 
-    async def _index_batch(self, base: KnowledgeBase, batch: Sequence[Chunk]) -> None:
-        vectors = await self._embed(base.embedding_model, [chunk.indexed_text for chunk in batch])
+    async def _embedded(self, work: Work) -> AsyncGenerator[tuple[list[Chunk], list[Vector | None]], None]:
+        """What is not marked, batch after batch with its vectors; the next is embedded while the caller keeps one."""
+        ahead = await self._begin_batch(work, after=-1)
+        try:
+            while ahead is not None:
+                batch, vectors = ahead[0], await ahead[1]
+                ahead = await self._begin_batch(work, after=batch[-1].position)
+                yield batch, vectors
+        finally:
+            if ahead is not None:
+                ahead[1].cancel()
+                await asyncio.gather(ahead[1], return_exceptions=True)
+
+    async def _begin_batch(
+        self, work: Work, *, after: int
+    ) -> tuple[list[Chunk], asyncio.Task[list[Vector | None]]] | None:
+        async with self._indexes.storage.begin() as unit:
+            batch = await unit.staged.next_batch(work.file, after=after, limit=self._limits.embed_batch)
+        if not batch:
+            return None
+        texts = [chunk.indexed_text for chunk in batch]
+        return batch, asyncio.create_task(self._embed(work.base.embedding_model, texts))
+
+    async def _index_batch(self, base: KnowledgeBase, batch: Sequence[Chunk], vectors: Sequence[Vector | None]) -> None:
         embedded = [
             EmbeddedChunk(chunk.id, vector) for chunk, vector in zip(batch, vectors, strict=True) if vector is not None
         ]

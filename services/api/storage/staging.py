@@ -32,9 +32,14 @@ class SqlStagedChunks:
             with conflicts(taken=StoreFailed(store=STORE, reason=_TWICE), absent=_absent(file)):
                 await self._session.execute(insert(StagedChunkRecord), values)
 
-    async def next_batch(self, file: KnowledgeFile, *, limit: int) -> list[Chunk]:
+    async def next_batch(self, file: KnowledgeFile, *, after: int = -1, limit: int) -> list[Chunk]:
         waiting = StagedChunkRecord.file_id == file.id, StagedChunkRecord.is_indexed.is_(False)
-        wanted = select(StagedChunkRecord).where(*waiting).order_by(StagedChunkRecord.position).limit(limit)
+        wanted = (
+            select(StagedChunkRecord)
+            .where(*waiting, StagedChunkRecord.position > after)
+            .order_by(StagedChunkRecord.position)
+            .limit(limit)
+        )
         return [_chunk(row, file.name) for row in await self._session.scalars(wanted)]
 
     async def count_waiting(self, file: FileId) -> int:
