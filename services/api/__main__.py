@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 import uvicorn
@@ -15,6 +16,8 @@ from services.foundation import logs
 from services.foundation.errors import ChatchatError
 from services.foundation.settings.load import load_settings
 from services.foundation.settings.tree import Endpoint, Settings
+
+_INGEST_NICENESS = 5  # questions go before files
 
 
 def main() -> None:
@@ -37,6 +40,7 @@ def _process(settings: Settings, name: str, number: int) -> tuple[FastAPI, Endpo
     server = settings.server
     match name:
         case "ingest":
+            os.nice(_INGEST_NICENESS)
             where = server.ingest.model_copy(update={"port": server.ingest.port + number - 1})
             return create_ingest_app(settings, number=number), where
         case "milvus":

@@ -191,6 +191,21 @@ async def test_callers_at_once_get_what_each_gets_alone(tiny: Path):
     np.testing.assert_allclose(np.array(crowd), np.array(alone), atol=1e-5)
 
 
+async def test_a_question_goes_beside_an_upload_and_neither_changes_the_other(tiny: Path):
+    engine = await started(tiny)
+    texts = [f"passage {number} about leave and holidays " * 12 for number in range(300)]
+    alone = await vectors(engine, input=texts[:50])
+    question = await vectors(engine, input="how many days?")
+    uploading = asyncio.create_task(vectors(engine, input=texts))
+    await asyncio.sleep(0)
+    asked = [await vectors(engine, input="how many days?") for _ in range(3)]
+    assert not uploading.done(), "a question waits for no batch"
+    np.testing.assert_allclose((await uploading)[:50], alone, atol=1e-5)
+    for answer in asked:
+        np.testing.assert_allclose(answer, question, atol=1e-5)
+    await engine.stop()
+
+
 async def test_shorter_vectors_where_the_model_was_trained_for_them(tiny: Path, tmp_path: Path):
     folder = Path(shutil.copytree(tiny, tmp_path / "matryoshka"))
     config = json.loads((folder / "config.json").read_text())
@@ -248,6 +263,8 @@ def test_what_a_failure_of_the_network_means():
 
 class Cramped:
     """A network with room for two texts."""
+
+    is_concurrent = False
 
     def __init__(self, network: Network) -> None:
         self.network = network

@@ -83,6 +83,20 @@ def computed(model: str, work: Callable[[], T]) -> T:
     raise OutOfMemory(model=model, reason=reason)
 
 
+def cores_used() -> int:
+    """On how many cores torch computes, in the calling thread."""
+    import torch
+
+    return torch.get_num_threads()
+
+
+def use_cores(count: int) -> None:
+    """Have the calling thread compute on so many cores; on several it waits at each layer until all are free."""
+    import torch
+
+    torch.set_num_threads(count)
+
+
 def give_back(device: str) -> None:
     """Return the memory of a network that nobody holds any more, where that does not happen by itself."""
     if device != "cpu":

@@ -11,25 +11,30 @@ from services.foundation.errors import InvalidRequest, NoWorker
 from services.wire.openai import EmbeddingItem, EmbeddingRequest, EmbeddingResponse, Usage
 from services.worker.engines.base import EngineSpec
 from services.worker.engines.local.batching import MicroBatcher, estimated_tokens
-from services.worker.engines.local.sentence_transformers.devices import computed, give_back
+from services.worker.engines.local.sentence_transformers.devices import computed, cores_used, give_back, use_cores
 from services.worker.engines.local.sentence_transformers.loading import Loaded, load_network
 from services.worker.engines.local.sentence_transformers.network import Encoded, Text, unit
 from services.worker.engines.local.sentence_transformers.options import SentenceTransformersOptions
 from services.worker.engines.local.work_queue import Work
 from services.worker.engines.options import read_options
 
+_EXPRESS_TOKENS = 128
+"""Requests up to this size are questions, by their look."""
+
 
 class SentenceTransformersEngine:
     """Runs an embedding model in one thread of its own; the texts of all requests share its batches.
 
-    A question overtakes somebody's upload. Only local files are read, and code that a model folder brings is run only
-    if the model's entry says so.
+    A question overtakes somebody's upload; where the network allows it, it has a thread of its own, which computes on
+    one core, so that it waits neither for the upload's batch nor, at each layer, for cores that the batch is using.
+    Only local files are read, and code that a model folder brings is run only if the model's entry says so.
     """
 
     def __init__(self, spec: EngineSpec) -> None:
         self._spec = spec
         self._options = read_options(spec, SentenceTransformersOptions)
         self._batcher = MicroBatcher(spec.model, self._encode, self._options.limits_on("cpu"))
+        self._express: MicroBatcher[Text, Encoded] | None = None
         self._loaded: Loaded | None = None
 
     @property
@@ -41,9 +46,17 @@ class SentenceTransformersEngine:
         self._batcher.set_limits(self._options.limits_on(loaded.device))
         self._loaded = loaded
         await self._batcher.submit([Work(Text("warm"), 1)])
+        if loaded.network.is_concurrent:
+            self._express = MicroBatcher(self._spec.model, self._encode, self._options.limits_on("cpu"))
+            usual = await self._batcher.call(cores_used)
+            await self._express.call(partial(use_cores, 1))
+            await self._batcher.call(partial(use_cores, max(1, usual - 1)))  # a core is left to questions
+            await self._express.submit([Work(Text("warm"), 1)])
 
     async def stop(self) -> None:
         self._batcher.stop()
+        if self._express is not None:
+            self._express.stop()
         device = "cpu" if self._loaded is None else self._loaded.device
         self._loaded = None
         give_back(device)
@@ -54,7 +67,9 @@ class SentenceTransformersEngine:
         limit = 1.0 if request.skip_unreadable_above is None else request.skip_unreadable_above
         longest = loaded.network.max_tokens
         works = [Work(Text(text, limit), estimated_tokens(text, longest)) for text in request.texts]
-        encoded = await self._batcher.submit(works, kind=request.input_type or "")
+        is_short = sum(work.tokens for work in works) <= _EXPRESS_TOKENS
+        batcher = self._express if is_short and self._express is not None else self._batcher
+        encoded = await batcher.submit(works, kind=request.input_type or "")
         return _response(request, encoded, dimensions)
 
     def _ready(self) -> Loaded:

@@ -45,6 +45,8 @@ class GeneralNetwork:
     parameters as on tokenising.
     """
 
+    is_concurrent = False  # modules of any kind
+
     def __init__(self, model: SentenceTransformer, instructions: Instructions, max_tokens: int | None) -> None:
         own = model.max_seq_length
         limit = min(each for each in (own, max_tokens, _NO_LIMIT) if each is not None)

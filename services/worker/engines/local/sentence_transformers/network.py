@@ -52,7 +52,12 @@ class Reading(Generic[FeaturesT]):
 
 
 class Network(Protocol):
-    """A loaded model. Used by one thread at a time."""
+    """A loaded model. Used by one thread at a time, unless it is concurrent."""
+
+    @property
+    def is_concurrent(self) -> bool:
+        """Whether several threads may embed at once."""
+        ...
 
     @property
     def dimensions(self) -> int:

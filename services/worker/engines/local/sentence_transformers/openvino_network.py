@@ -88,6 +88,8 @@ def read_converted(folder: Path) -> tuple[Converted, PlainTokenizer]:
 class OpenVINONetwork:
     """Runs a converted encoder. Implements `Network`."""
 
+    is_concurrent = False  # it has one request to the runtime
+
     def __init__(self, compiled: _Compiled, folder: Path, instructions: Instructions, max_tokens: int | None) -> None:
         converted, tokenizer = read_converted(folder)
         tokenizer = tokenizer.cut_at(max_tokens)

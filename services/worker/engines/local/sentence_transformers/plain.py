@@ -96,6 +96,8 @@ class PlainNetwork:
         self._pooling: Pooling = pooling
         self.dimensions: int = model.config.hidden_size
         self.max_tokens = tokenizer.max_tokens
+        # On the CPU neither the forward pass nor the tokenizer, its padding set for good, changes anything shared.
+        self.is_concurrent: bool = model.device.type == "cpu"
 
     def encode(self, kind: str, batch: Sequence[Text]) -> list[Encoded]:
         return encode(self, kind, batch)
