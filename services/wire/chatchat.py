@@ -84,6 +84,9 @@ class CreateKnowledgeBase(Body):
     vector_store_type: str | None = None
     embed_model: str | None = None
     kb_info: str = Field(default="", description="Ours: the description.")
+    text_splitter: str | None = Field(default=None, description="Ours: splitter of its files; None: as configured.")
+    chunk_size: int | None = Field(default=None, ge=20, le=4000, description="Ours: its longest passage.")
+    chunk_overlap: int | None = Field(default=None, ge=0, description="Ours: what two neighbours share at most.")
 
 
 class SearchRequest(Body):
@@ -119,6 +122,7 @@ class UpdateDocs(Body):
 
     knowledge_base_name: str
     file_names: list[str] = Field(min_length=1)
+    text_splitter: str | None = Field(default=None, description="Ours: by its name; None: as the base says.")
     chunk_size: int | None = Field(default=None, ge=20, le=4000)
     chunk_overlap: int | None = Field(default=None, ge=0)
 
@@ -161,6 +165,9 @@ class KnowledgeBaseDetails(BaseModel):
     description: str
     embedding_model: str
     vector_store: str
+    text_splitter: str | None = None
+    chunk_size: int | None = None
+    chunk_overlap: int | None = None
     file_count: int
     created_at: str
 

@@ -19,6 +19,7 @@ from services.api.domain.knowledge import (
     KnowledgeBaseId,
     KnowledgeFile,
     Place,
+    Splitting,
 )
 from services.api.domain.names import FileName, KnowledgeBaseName
 from services.api.domain.ports import Storage
@@ -35,7 +36,15 @@ MOMENT = datetime(2026, 11, 3, 8, 30, 0, 123456, tzinfo=UTC)
 
 
 def make_base(name: str = "政策", digit: str = "a") -> KnowledgeBase:
-    return KnowledgeBase(KnowledgeBaseId(digit * 32), KnowledgeBaseName(name), "说明", "minilm", "milvus", MOMENT)
+    return KnowledgeBase(
+        KnowledgeBaseId(digit * 32),
+        KnowledgeBaseName(name),
+        "说明",
+        "minilm",
+        "milvus",
+        MOMENT,
+        splitting=Splitting("recursive", 300, 0),
+    )
 
 
 def make_file(base: KnowledgeBase, name: str = "年假.pdf", digit: str = "1") -> KnowledgeFile:

@@ -23,10 +23,34 @@ Vector = tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
+class Splitting:
+    """How passages are cut. None: as the knowledge base says, and where it says nothing, as configured.
+
+    Attributes:
+        splitter: its name on the shelf.
+        chunk_chars: longest passage, as the splitter measures.
+        overlap_chars: what two neighbours share at most.
+    """
+
+    splitter: str | None = None
+    chunk_chars: int | None = None
+    overlap_chars: int | None = None
+
+    def over(self, other: Splitting) -> Splitting:
+        """This, and where it says nothing, the other."""
+        return Splitting(
+            self.splitter or other.splitter,
+            other.chunk_chars if self.chunk_chars is None else self.chunk_chars,
+            other.overlap_chars if self.overlap_chars is None else self.overlap_chars,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class KnowledgeBase:
     """A named collection with one embedder and one vector store.
 
     Attributes:
+        splitting: of its files, unless an upload says otherwise.
         dimensions: length of its vectors; None until the first chunk is indexed.
     """
 
@@ -37,6 +61,7 @@ class KnowledgeBase:
     vector_store: str
     created_at: datetime
     dimensions: int | None = None
+    splitting: Splitting = field(default_factory=Splitting)
 
 
 class FileState(enum.StrEnum):

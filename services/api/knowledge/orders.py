@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import IO, TypeAlias
 
+from services.api.domain.knowledge import Splitting
 from services.api.domain.names import FileName, KnowledgeBaseName
 from services.api.domain.ports import Splitter
 from services.api.knowledge.splitters.window.embedder import window_options
@@ -24,14 +25,7 @@ class NewKnowledgeBase:
     description: str = ""
     embedding_model: str | None = None
     vector_store: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Splitting:
-    """How passages are cut; None takes the configured value."""
-
-    chunk_chars: int | None = None
-    overlap_chars: int | None = None
+    splitting: Splitting = field(default_factory=Splitting)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +43,7 @@ class Upload:
     replace: bool = False
     index: bool = True
     wait: bool = True
-    splitting: Splitting = Splitting()
+    splitting: Splitting = field(default_factory=Splitting)
 
 
 @dataclass(frozen=True, slots=True)

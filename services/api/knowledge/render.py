@@ -80,6 +80,9 @@ def base_details(base: KnowledgeBase, file_count: int) -> KnowledgeBaseDetails:
         description=base.description,
         embedding_model=base.embedding_model,
         vector_store=base.vector_store,
+        text_splitter=base.splitting.splitter,
+        chunk_size=base.splitting.chunk_chars,
+        chunk_overlap=base.splitting.overlap_chars,
         file_count=file_count,
         created_at=base.created_at.isoformat(),
     )

@@ -15,10 +15,10 @@ from fastapi.responses import FileResponse
 from pydantic import JsonValue
 
 from services.api.domain import knowledge
-from services.api.domain.knowledge import FileState, KnowledgeFile
+from services.api.domain.knowledge import FileState, KnowledgeFile, Splitting
 from services.api.domain.names import FileName, KnowledgeBaseName
 from services.api.domain.ports import Retriever
-from services.api.knowledge.orders import NewKnowledgeBase, Splitting, Upload
+from services.api.knowledge.orders import NewKnowledgeBase, Upload
 from services.api.knowledge.render import (
     base_details,
     failure_sentence,
@@ -75,16 +75,25 @@ class UploadForm:
     splitting: Splitting
 
 
+def splitting_form(
+    *,
+    text_splitter: Annotated[str | None, Form(description="by its name; as the base says, if left out")] = None,
+    chunk_size: Annotated[int | None, Form(ge=20, le=4000)] = None,
+    chunk_overlap: Annotated[int | None, Form(ge=0)] = None,
+) -> Splitting:
+    """Collect the form fields that say how files are cut."""
+    return Splitting(text_splitter, chunk_size, chunk_overlap)
+
+
 def upload_form(
     *,
     override: Annotated[bool, Form()] = False,
     to_vector_store: Annotated[bool, Form()] = True,
     wait: Annotated[bool, Form(description="answer when the files are searchable, not when they are stored")] = True,
-    chunk_size: Annotated[int | None, Form(ge=20, le=4000)] = None,
-    chunk_overlap: Annotated[int | None, Form(ge=0)] = None,
+    splitting: Annotated[Splitting, Depends(splitting_form)],
 ) -> UploadForm:
     """Collect the form fields of an upload."""
-    return UploadForm(override, to_vector_store, wait, Splitting(chunk_size, chunk_overlap))
+    return UploadForm(override, to_vector_store, wait, splitting)
 
 
 def router(service: KnowledgeService, retriever: Retriever, presentation: Presentation) -> APIRouter:
@@ -131,6 +140,7 @@ class _Bases:
                 description=body.kb_info,
                 embedding_model=body.embed_model,
                 vector_store=body.vector_store_type,
+                splitting=Splitting(body.text_splitter, body.chunk_size, body.chunk_overlap),
             )
         )
         return Envelope(msg=f"已新增知识库 {base.name}")
@@ -233,7 +243,7 @@ class _Files:
         """Index files again, from the content that lies in the base's folder."""
         name = KnowledgeBaseName.parse(body.knowledge_base_name)
         await self._service.get(name)
-        splitting = Splitting(body.chunk_size, body.chunk_overlap)
+        splitting = Splitting(body.text_splitter, body.chunk_size, body.chunk_overlap)
         work = [(file, partial(self._adopt, name, file, splitting)) for file in dict.fromkeys(body.file_names)]
         failed = await _failures(work, language_of(request, self._language))
         return Envelope(msg="更新文档完成", data={"failed_files": failed})

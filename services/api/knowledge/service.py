@@ -22,11 +22,12 @@ from services.api.domain.knowledge import (
     Parsed,
     SourceFile,
     SplitterChoice,
+    Splitting,
 )
 from services.api.domain.names import FileName, KnowledgeBaseName
 from services.api.knowledge.files import ContentFolders, StoredFile
 from services.api.knowledge.ingest import Indexes, purge
-from services.api.knowledge.orders import Catalogue, NewKnowledgeBase, Splitting, Upload
+from services.api.knowledge.orders import Catalogue, NewKnowledgeBase, Upload
 from services.api.knowledge.queue import Indexing
 from services.foundation.errors import (
     ChatchatError,
@@ -64,7 +65,7 @@ class KnowledgeService:
 
         Raises:
             KnowledgeBaseExists: the name is taken, ignoring case.
-            UnknownModel, UnknownVariant: it asks for a model or store that is not configured.
+            UnknownModel, UnknownVariant: it asks for a model, store or splitter that there is not.
         """
         model = base.embedding_model or self._catalogue.default_embedding
         if model not in self._catalogue.embedding_models:
@@ -79,7 +80,9 @@ class KnowledgeService:
             embedding_model=model,
             vector_store=store,
             created_at=datetime.now(UTC),
+            splitting=base.splitting,
         )
+        self._splitter(Splitting(), made)
         async with self._indexes.storage.begin() as work:
             await work.knowledge_bases.add(made)
         try:
@@ -203,7 +206,7 @@ class KnowledgeService:
                 record = await self._save_record(base, upload.name, stored, known)
                 if not upload.index:
                     return record
-                record = await self._queue.put(record, self._splitter(upload.splitting, base.embedding_model))
+                record = await self._queue.put(record, self._splitter(upload.splitting, base))
             except KnowledgeBaseNotFound:  # deleted meanwhile: its folder must not come back
                 await asyncio.to_thread(self._folders.abandon, base.name, upload.name)
                 raise KnowledgeBaseNotFound(name=base.name.value) from None
@@ -226,7 +229,7 @@ class KnowledgeService:
             if known is not None:
                 await self._queue.take(known.id)
             record = await self._save_record(base, file, stored, known)
-            splitter = self._splitter(splitting or Splitting(), base.embedding_model)
+            splitter = self._splitter(splitting or Splitting(), base)
             record = await self._queue.put(record, splitter)
         return await self._queue.finished(base, record)
 
@@ -274,7 +277,7 @@ class KnowledgeService:
             for file in await self.files(base.name):
                 if file.state is FileState.PENDING and file.id not in jobs:
                     log.info("putting %r of %r in line again", file.name.value, base.name.value)
-                    await self._queue.put(file, self._splitter(Splitting(), base.embedding_model))
+                    await self._queue.put(file, self._splitter(Splitting(), base))
 
     async def stop(self) -> None:
         """End what goes on in the background."""
@@ -311,18 +314,21 @@ class KnowledgeService:
         if name.extension not in self._catalogue.extensions:
             raise UnsupportedFile(file=name.value, supported=", ".join(self._catalogue.extensions))
 
-    def _splitter(self, splitting: Splitting, model: str | None = None) -> SplitterChoice:
-        chunk_chars = splitting.chunk_chars or self._settings.chunk_chars
-        overlap = self._settings.overlap_chars if splitting.overlap_chars is None else splitting.overlap_chars
+    def _splitter(self, splitting: Splitting, base: KnowledgeBase | None = None) -> SplitterChoice:
+        """What is asked for, else what the base says, else what is configured; options go with the configured name."""
+        asked = splitting if base is None else splitting.over(base.splitting)
+        chunk_chars = asked.chunk_chars or self._settings.chunk_chars
+        overlap = self._settings.overlap_chars if asked.overlap_chars is None else asked.overlap_chars
         sizes = {"chunk_chars": chunk_chars, "overlap_chars": min(overlap, chunk_chars // 2)}
-        chosen = self._settings.splitter
-        window = self._catalogue.window_options(model or self._catalogue.default_embedding)
-        options = {**window, **chosen.options, **sizes}
+        configured = self._settings.splitter
+        name = asked.splitter or configured.name
+        window = self._catalogue.window_options(base.embedding_model if base else self._catalogue.default_embedding)
+        options = {**window, **(configured.options if name == configured.name else {}), **sizes}
         try:
-            self._catalogue.splitters.build(chosen.name, **options)
+            self._catalogue.splitters.build(name, **options)
         except TypeError as failure:
             raise InvalidSetting(setting="knowledge.splitter.options", reason=str(failure)) from failure
-        return SplitterChoice(chosen.name, options)
+        return SplitterChoice(name, options)
 
     async def _record(self, base: KnowledgeBase, file: FileName) -> KnowledgeFile:
         async with self._indexes.storage.begin() as work:

@@ -19,6 +19,7 @@ from services.api.domain.knowledge import (
     KnowledgeBaseId,
     KnowledgeFile,
     Place,
+    Splitting,
 )
 from services.api.domain.names import FileName, KnowledgeBaseName
 from services.api.storage.failures import STORE, conflicts
@@ -173,6 +174,7 @@ def _base_values(base: KnowledgeBase) -> dict[str, object]:
         "vector_store": base.vector_store,
         "created_at": base.created_at,
         "dimensions": base.dimensions,
+        **dataclasses.asdict(base.splitting),
     }
 
 
@@ -185,6 +187,7 @@ def _base(row: KnowledgeBaseRecord) -> KnowledgeBase:
         vector_store=row.vector_store,
         created_at=row.created_at,
         dimensions=row.dimensions,
+        splitting=Splitting(row.splitter, row.chunk_chars, row.overlap_chars),
     )
 
 

@@ -78,7 +78,10 @@ class Record(DeclarativeBase):
 
 
 class KnowledgeBaseRecord(Record):
-    """`key` is the name as it is compared."""
+    """`key` is the name as it is compared.
+
+    `splitter`, `chunk_chars`, `overlap_chars`: of its files; None: as configured.
+    """
 
     __tablename__ = "knowledge_bases"
 
@@ -90,6 +93,9 @@ class KnowledgeBaseRecord(Record):
     vector_store: Mapped[str]
     created_at: Mapped[datetime]
     dimensions: Mapped[int | None]
+    splitter: Mapped[str | None]
+    chunk_chars: Mapped[int | None]
+    overlap_chars: Mapped[int | None]
 
 
 class KnowledgeFileRecord(Record):

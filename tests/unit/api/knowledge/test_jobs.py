@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from services.api.domain.ingestion import Progress, Stage
-from services.api.domain.knowledge import FileState, KnowledgeFile
+from services.api.domain.knowledge import FileState, KnowledgeFile, Splitting
 from services.api.knowledge.ingest import MOST_ATTEMPTS
-from services.api.knowledge.orders import Splitting, Upload
+from services.api.knowledge.orders import Upload
 from services.foundation.errors import FileNotInBase
 from tests.unit.api.knowledge.workbench import BASE, FILE, Crash, ScriptedEmbedder, Workbench, workbench
 

@@ -7,9 +7,9 @@ import io
 
 import pytest
 
-from services.api.domain.knowledge import FileState
+from services.api.domain.knowledge import FileState, Splitting
 from services.api.domain.names import FileName, KnowledgeBaseName
-from services.api.knowledge.orders import NewKnowledgeBase, Splitting, Upload
+from services.api.knowledge.orders import NewKnowledgeBase, Upload
 from services.foundation.errors import (
     EmptyFile,
     FileExists,
@@ -272,3 +272,26 @@ async def test_a_base_deleted_while_a_file_comes_in_does_not_come_back(bench: Wo
     assert gone.value.facts == {"name": BASE.value}
     assert bench.folders.bases() == []
     assert list(bench.root.iterdir()) == []
+
+
+async def test_a_base_may_say_how_its_files_are_cut(bench: Workbench):
+    own = Splitting("sentences", 120, 10)
+    with pytest.raises(UnknownVariant):
+        await bench.service.create(NewKnowledgeBase(KnowledgeBaseName("no"), splitting=Splitting("paper")))
+    assert [base.name for base, _ in await bench.service.bases()] == [BASE]
+    await bench.service.create(NewKnowledgeBase(OTHER, splitting=Splitting(chunk_chars=120, overlap_chars=10)))
+    assert (await bench.service.get(OTHER)).splitting == Splitting(None, 120, 10)
+    await bench.stop()
+    for base, asked, expected in (
+        (OTHER, Splitting(), (120, 10)),
+        (OTHER, Splitting(chunk_chars=60), (60, 10)),
+        (BASE, Splitting(), (250, 50)),
+    ):
+        upload = Upload(FILE, io.BytesIO("年假".encode()), replace=True, wait=False, splitting=asked)
+        record = await bench.service.add_file(base, upload)
+        async with bench.storage.begin() as work:
+            job = await work.jobs.find(record.id)
+        assert job is not None
+        assert (job.splitter.options["chunk_chars"], job.splitter.options["overlap_chars"]) == expected
+    assert own.over(Splitting(None, 50, 5)) == own
+    assert Splitting(overlap_chars=0).over(own) == Splitting("sentences", 120, 0)
