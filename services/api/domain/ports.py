@@ -48,8 +48,8 @@ class Loader(Protocol):
 class PartLoader(Loader, Protocol):
     """A Loader of a format whose files may be larger than memory: it gives them in parts as well.
 
-    The parts' sections, one after another, are those of `load`, and so are their warnings; some thousand neighbours
-    of one place are in one part.
+    The parts' sections, one after another, are those of `load`, and so are their warnings; neighbours of one place are
+    in one part, up to some thousand or a million characters.
     Raises as `Loader.load`, some of it after the first parts, but gives no part at all where that raises EmptyFile.
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import io
 import itertools
 from collections.abc import Iterator, Sequence
 from typing import ClassVar, Protocol
@@ -15,8 +16,8 @@ from services.api.knowledge.loaders.reading.cells import is_default_sheet, shown
 from services.api.knowledge.loaders.reading.cleaning import clean_line
 from services.api.knowledge.loaders.reading.content_type import require_office
 from services.api.knowledge.loaders.reading.failures import check_size, reading
-from services.api.knowledge.loaders.reading.rows import REPORT_ROWS, Row, row_sections
-from services.api.knowledge.loaders.reading.streams import joined, parts_of
+from services.api.knowledge.loaders.reading.rows import Row, row_sections
+from services.api.knowledge.loaders.reading.streams import Steps, joined, parts_of
 
 _EXPECTED = "an Excel workbook"
 _ROW_LIMIT = 200_000
@@ -50,13 +51,13 @@ class XlsxLoader:
 
 def _sheets(file: SourceFile, notes: list[str]) -> Iterator[Section]:
     """The sections of all sheets; what was not read is added to `notes`."""
-    told = _Told(file)
-    with file.path.open("rb") as handle:
+    steps = Steps(file)
+    with _HeardFile(file, steps) as handle:
         book = openpyxl.load_workbook(handle, read_only=True, data_only=True, keep_links=False)
         try:
             for sheet in book.worksheets:
                 sheet.reset_dimensions()
-                rows = told.over(_rows(sheet.iter_rows()))
+                rows = steps.over(_rows(sheet.iter_rows()))
                 name = clean_line(sheet.title)
                 place = Place(sheet=name, heading=() if is_default_sheet(name) else (name,))
                 yield from row_sections(itertools.islice(rows, _ROW_LIMIT), place)
@@ -66,19 +67,16 @@ def _sheets(file: SourceFile, notes: list[str]) -> Iterator[Section]:
             book.close()
 
 
-class _Told:
-    """Tells how many rows were read, of all sheets together."""
+class _HeardFile(io.BufferedReader):
+    """A file of which each read is a step: openpyxl reads all shared strings before it gives the first row."""
 
-    def __init__(self, file: SourceFile) -> None:
-        self._file = file
-        self._rows = 0
+    def __init__(self, file: SourceFile, steps: Steps) -> None:
+        super().__init__(io.FileIO(file.path))
+        self._steps = steps
 
-    def over(self, rows: Iterator[Row]) -> Iterator[Row]:
-        for row in rows:
-            self._rows += 1
-            if self._rows % REPORT_ROWS == 0:
-                self._file.report(self._rows, None)
-            yield row
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._steps.take()
+        return super().read(size)
 
 
 def _rows(rows: Iterator[Sequence[_Shown]]) -> Iterator[Row]:

@@ -63,8 +63,13 @@ class Outline:
         for block in render(rows):
             self._add(block.text, whole=block.is_table)
 
+    def taken(self) -> list[Section]:
+        """The sections that are whole, in order; they are not given again."""
+        found, self._sections = self._sections, []
+        return found
+
     def finish(self) -> list[Section]:
-        """All sections in order."""
+        """All sections in order, but those that were taken."""
         self._flush()
         return self._sections
 

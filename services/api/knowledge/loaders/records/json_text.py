@@ -12,7 +12,7 @@ from services.api.knowledge.loaders.code import code_sections
 from services.api.knowledge.loaders.reading.content_type import require_text
 from services.api.knowledge.loaders.reading.encodings import detect, open_text, read_text
 from services.api.knowledge.loaders.reading.failures import check_size, document, reading
-from services.api.knowledge.loaders.reading.streams import joined, parts_of, reported
+from services.api.knowledge.loaders.reading.streams import Steps, joined, parts_of
 from services.api.knowledge.loaders.records.tree import Fields, Record, Value, below, name_of, record_table, sections_of
 from services.foundation.errors import UnreadableFile
 
@@ -37,8 +37,9 @@ class JsonLoader:
             check_size(file)
             require_text(file)
             text, warnings = read_text(file)
+            steps = Steps(file)
             try:
-                values = decoded(text, lambda done: file.report(done, None))
+                values = decoded(text, steps.take)
             except json.JSONDecodeError as wrong:
                 broken = f"it is not valid JSON (line {wrong.lineno}: {wrong.msg}), so it was read as plain text"
                 yield document(file, code_sections(text), (*warnings, broken))
@@ -47,16 +48,16 @@ class JsonLoader:
                 raise UnreadableFile(file=file.name.value, reason=_TOO_DEEP) from deep
             del text
             whole: Value = values[0] if len(values) == 1 else list(values)
-            yield from parts_of(reported(file, sections_of(whole)))
+            yield from parts_of(steps.over(sections_of(whole)))
             yield Document((), warnings)
 
 
-def decoded(text: str, report: Callable[[int], None] = lambda _: None) -> list[Value]:
+def decoded(text: str, heard: Callable[[], None] = lambda: None) -> list[Value]:
     """The values a text holds, one after another.
 
     Args:
         text: all of it.
-        report: called now and then with the number of items of an outermost array that are decoded.
+        heard: called after each item of an outermost array.
 
     Raises:
         JSONDecodeError: it is not JSON.
@@ -66,13 +67,13 @@ def decoded(text: str, report: Callable[[int], None] = lambda _: None) -> list[V
     values: list[Value] = []
     end = 0
     while end < len(text):
-        value, end = _items(text, end, report) if text[end] == "[" else _DECODER.raw_decode(text, end)
+        value, end = _items(text, end, heard) if text[end] == "[" else _DECODER.raw_decode(text, end)
         values.append(value)
         end = _after_spaces(text, end)
     return values
 
 
-def _items(text: str, start: int, report: Callable[[int], None]) -> tuple[Value, int]:
+def _items(text: str, start: int, heard: Callable[[], None]) -> tuple[Value, int]:
     """The array that begins at `start`, decoded item by item: all at once, a long one would be silent for minutes."""
     items: list[Value] = []
     at = _after_spaces(text, start + 1)
@@ -81,8 +82,7 @@ def _items(text: str, start: int, report: Callable[[int], None]) -> tuple[Value,
     while True:
         item, at = _DECODER.raw_decode(text, at)
         items.append(item)
-        if len(items) % _BLOCK_RECORDS == 0:
-            report(len(items))
+        heard()
         at = _after_spaces(text, at)
         if text[at : at + 1] == "]":
             return items, at + 1

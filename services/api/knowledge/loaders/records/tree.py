@@ -17,6 +17,7 @@ _LINES_CHARS = 500
 _ROW_CHARS = 2000
 _USUAL_ROW_CHARS = 300
 _GROUP_ROWS = 50
+_BLOCK_RECORDS = 1000
 _COLUMNS = 40
 _LABEL_CHARS = 80
 _NAMES = ("title", "name", "question", "subject", "标题", "名称", "姓名", "问题")
@@ -53,15 +54,29 @@ class _Branch:
     place: Place
 
 
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """Neighbouring items of an array that is too long to be judged as a whole."""
+
+    records: list[Record]
+    place: Place
+
+
 def sections_of(value: Value, place: Place | None = None) -> Iterator[Section]:
-    """The sections of a value. The stack is our own: values may nest deeper than Python's calls."""
-    stack: list[_Branch | Section] = [_Branch(value, place or Place())]
+    """The sections of a value. The stack is our own: values may nest deeper than Python's calls.
+
+    Of a long array each thousand items are judged by themselves, so that the first sections need not wait for the last.
+    """
+    stack: list[_Branch | _Block | Section] = [_Branch(value, place or Place())]
     while stack:
-        top = stack.pop()
-        if isinstance(top, Section):
-            yield top
-        else:
-            stack.extend(reversed(list(_opened(top))))
+        match stack.pop():
+            case Section() as section:
+                yield section
+            case _Block(records, inner):
+                rows = record_table(records, inner)
+                stack.extend(reversed(rows if rows is not None else list(_branches(records, inner))))
+            case _Branch() as branch:
+                stack.extend(reversed(list(_opened(branch))))
 
 
 def record_table(records: Sequence[Record], place: Place) -> list[Section] | None:
@@ -134,10 +149,13 @@ def _repeats(pairs: list[tuple[str, str]] | None) -> bool:
     return pairs is not None and len(dict(pairs)) < len(pairs)
 
 
-def _opened(branch: _Branch) -> Iterator[_Branch | Section]:
+def _opened(branch: _Branch) -> Iterator[_Branch | _Block | Section]:
     """A value that fits as lines; of a larger one, its parts in order."""
     value, place = branch.value, branch.place
     records = [Record(number, item) for number, item in enumerate(value, start=1)] if _holds_objects(value) else []
+    if len(records) > _BLOCK_RECORDS:
+        yield from (_Block(block, place) for block in _blocks(records))
+        return
     rows = record_table(records, place)
     pairs = pairs_within(value, _LINES_CHARS)
     if rows is not None:
@@ -145,13 +163,24 @@ def _opened(branch: _Branch) -> Iterator[_Branch | Section]:
     elif pairs is not None:
         yield Section(_lines(pairs), place, whole=True)
     elif records:
-        yield from (_Branch(record.value, below(place, _label(record))) for record in records)
+        yield from _branches(records, place)
     elif isinstance(value, Fields):
         yield from _parts(value, place)
     elif isinstance(value, list):
         yield from _items(value, place)
     else:
         yield Section(clean(plain(value)), place)
+
+
+def _blocks(records: list[Record]) -> Iterator[list[Record]]:
+    """The records in blocks of like length: one left over would be no table."""
+    count = -(-len(records) // _BLOCK_RECORDS)
+    size = -(-len(records) // count)
+    return (records[start : start + size] for start in range(0, len(records), size))
+
+
+def _branches(records: Sequence[Record], place: Place) -> Iterator[_Branch]:
+    return (_Branch(record.value, below(place, _label(record))) for record in records)
 
 
 def _parts(value: Fields, place: Place) -> Iterator[_Branch | Section]:

@@ -13,7 +13,7 @@ from services.api.knowledge.loaders.code import code_sections
 from services.api.knowledge.loaders.reading.content_type import require_text
 from services.api.knowledge.loaders.reading.encodings import read_text
 from services.api.knowledge.loaders.reading.failures import check_size, document, reading
-from services.api.knowledge.loaders.reading.streams import joined, parts_of, reported
+from services.api.knowledge.loaders.reading.streams import Steps, joined, parts_of
 from services.api.knowledge.loaders.records.tree import COMMENT, Fields, Value, plain, sections_of
 from services.foundation.errors import UnreadableFile
 
@@ -38,7 +38,8 @@ class YamlLoader:
             require_text(file)
             text, warnings = read_text(file)
             text = _UNPRINTABLE.sub("", text.removeprefix("\ufeff")).replace("\r\n", "\n")
-            tree = _Tree(file, text)
+            steps = Steps(file)
+            tree = _Tree(text, steps)
             try:
                 values = list(tree.values())
             except yaml.MarkedYAMLError as wrong:
@@ -49,7 +50,7 @@ class YamlLoader:
             except _TooDeepError as deep:
                 reason = f"its values are nested more than {_DEPTH} deep"
                 raise UnreadableFile(file=file.name.value, reason=reason) from deep
-            yield from parts_of(section for value in values for section in sections_of(value))
+            yield from parts_of(steps.over(section for value in values for section in sections_of(value)))
             yield Document((), (*warnings, *tree.warnings))
 
 
@@ -101,9 +102,9 @@ def _merged(pair: tuple[str, Value], own: set[str]) -> list[tuple[str, Value]]:
 class _Tree:
     """Builds values of events; what an anchor names is weighed before it is repeated."""
 
-    def __init__(self, file: SourceFile, text: str) -> None:
-        self._file = file
+    def __init__(self, text: str, steps: Steps) -> None:
         self._text = text
+        self._steps = steps
         self._open: list[_Open] = []
         self._anchors: dict[str, tuple[Value, int]] = {}
         self._comments: list[str] = []
@@ -120,7 +121,7 @@ class _Tree:
         """The documents of the file."""
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         end = 0
-        for event in reported(self._file, yaml.parse(self._text, Loader=loader)):
+        for event in self._steps.over(yaml.parse(self._text, Loader=loader)):
             if event.start_mark and event.end_mark:
                 self._hear(self._text[end : event.start_mark.index])
                 end = event.end_mark.index
