@@ -6,6 +6,7 @@ import logging
 import mmap
 import re
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -30,10 +31,10 @@ class EndlessFile(Exception):
     """The file would never be read. The message says why, for a person."""
 
 
-def check_endless(path: Path) -> None:
+def check_endless(path: Path, heard: Callable[[], None] = lambda: None) -> None:
     """Raise EndlessFile for a file that pdfminer or pdfium would not come back from.
 
-    A file pdfminer cannot read is left to pdfium, which repairs more.
+    A file pdfminer cannot read is left to pdfium, which repairs more. `heard` is called after each page.
     """
     with path.open("rb") as handle:
         _check_references(handle)
@@ -42,6 +43,7 @@ def check_endless(path: Path) -> None:
             counter = _Counter()
             for page, _ in zip(pages, range(_PAGE_LIMIT), strict=False):
                 counter.add_page(page)
+                heard()
         except EndlessFile:
             raise
         except Exception:

@@ -9,18 +9,20 @@ from typing import ClassVar
 
 import pypdfium2
 
-from services.api.domain.knowledge import Document, SourceFile
+from services.api.domain.knowledge import Document, Section, SourceFile
 from services.api.knowledge.loaders.pdf.endless import EndlessFile, check_endless
 from services.api.knowledge.loaders.pdf.furniture import Furniture
 from services.api.knowledge.loaders.pdf.pages import Page, Piece, page_lines
 from services.api.knowledge.loaders.pdf.paragraphs import paragraphs, usual_margin
+from services.api.knowledge.loaders.pdf.progress import PageSteps
 from services.api.knowledge.loaders.pdf.scans import ScanReader, Unread
 from services.api.knowledge.loaders.pdf.sight import Sight, needed_sight
 from services.api.knowledge.loaders.pdf.tables import TableFinder
 from services.api.knowledge.loaders.pictures.lines import Paragraph
 from services.api.knowledge.loaders.reading.content_type import require_pdf
-from services.api.knowledge.loaders.reading.failures import check_size, document, reading
+from services.api.knowledge.loaders.reading.failures import check_size, reading
 from services.api.knowledge.loaders.reading.outline import Outline, numbered_level
+from services.api.knowledge.loaders.reading.streams import joined, stated
 from services.foundation.errors import EncryptedFile, UnreadableFile
 
 log = logging.getLogger(__name__)
@@ -37,26 +39,36 @@ class PdfLoader:
     extensions: ClassVar[frozenset[str]] = frozenset({".pdf"})
 
     def load(self, file: SourceFile) -> Document:
+        return joined(file, self.parts(file))
+
+    def parts(self, file: SourceFile) -> Iterator[Document]:
+        """All pages are read before the first part: what repeats on them is told by comparing them."""
         with reading(file):
             check_size(file)
             require_pdf(file)
-            unread = Unread()
+            unread, steps = Unread(), PageSteps(file)
             with _PDFIUM:
-                pages = _read_pages(file, unread)
-            pages = ScanReader(file, _PDFIUM, unread).complete(pages)
-            furniture = Furniture.of([page.lines for page in pages])
-            margin = usual_margin([line for page in pages for line in page.pieces if isinstance(line, str)])
-            outline = Outline(title=furniture.title)
-            for page in pages:
-                outline.turn_to(page.number)
-                _add_page(outline, page, furniture, margin)
+                pages = _read_pages(file, unread, steps)
+            pages = ScanReader(file, _PDFIUM, unread, steps).complete(pages)
             warnings = unread.sentences()
-            return document(file, outline.finish(), warnings, empty="; ".join(warnings) or _EMPTY)
+            yield from stated(file, _sections(pages, steps), warnings, empty="; ".join(warnings) or _EMPTY)
 
 
-def _read_pages(file: SourceFile, unread: Unread) -> list[Page]:
+def _sections(pages: Sequence[Page], steps: PageSteps) -> Iterator[Section]:
+    furniture = Furniture.of([page.lines for page in pages])
+    margin = usual_margin([line for page in pages for line in page.pieces if isinstance(line, str)])
+    outline = Outline(title=furniture.title)
+    for page in pages:
+        outline.turn_to(page.number)
+        _add_page(outline, page, furniture, margin)
+        yield from outline.taken()
+        steps.take()
+    yield from outline.finish()
+
+
+def _read_pages(file: SourceFile, unread: Unread, steps: PageSteps) -> list[Page]:
     try:
-        check_endless(file.path)
+        check_endless(file.path, steps.take)
     except EndlessFile as refused:
         raise UnreadableFile(file=file.name.value, reason=str(refused)) from refused
     try:
@@ -69,27 +81,26 @@ def _read_pages(file: SourceFile, unread: Unread) -> list[Page]:
         count = len(pdf)
         if count > _PAGE_LIMIT:
             raise UnreadableFile(file=file.name.value, reason=f"it has {count} pages, more than {_PAGE_LIMIT}")
-        pages = list(_readable(pdf, file, finder, unread))
+        steps.begin(count)
+        pages = list(_readable(pdf, finder, unread, steps))
         if unread.damaged and not pages:
             raise UnreadableFile(file=file.name.value, reason="all its pages are damaged")
         return pages
 
 
-def _readable(pdf: pypdfium2.PdfDocument, file: SourceFile, finder: TableFinder, unread: Unread) -> Iterator[Page]:
-    """The pages that pdfium can load. Those whose picture is still to be read are reported when that is done."""
-    count, done = len(pdf), 0
-    for index in range(count):
+def _readable(pdf: pypdfium2.PdfDocument, finder: TableFinder, unread: Unread, steps: PageSteps) -> Iterator[Page]:
+    """The pages that pdfium can load. Those whose picture is still to be read take their step when that is done."""
+    for index in range(len(pdf)):
         try:
             page = _read_page(pdf, index, finder)
         except pypdfium2.PdfiumError:
-            log.info("page %d of %r is damaged", index + 1, file.name.value, exc_info=True)
+            log.info("page %d is damaged", index + 1, exc_info=True)
             unread.damaged.append(index + 1)
-        else:
-            yield page
-            if page.sight is not Sight.UNNEEDED:
-                continue
-        done += 1
-        file.report(done, count)
+            steps.take(2)  # it will not be cut
+            continue
+        yield page
+        if page.sight is Sight.UNNEEDED:
+            steps.take()
 
 
 def _read_page(pdf: pypdfium2.PdfDocument, index: int, finder: TableFinder) -> Page:

@@ -13,6 +13,7 @@ import pypdfium2
 
 from services.api.domain.knowledge import SourceFile
 from services.api.knowledge.loaders.pdf.pages import Page, Piece
+from services.api.knowledge.loaders.pdf.progress import PageSteps
 from services.api.knowledge.loaders.pdf.sight import Sight, largest_picture
 from services.api.knowledge.loaders.pictures.cache import PictureReader
 from services.api.knowledge.loaders.pictures.frames import PIXEL_LIMIT
@@ -53,35 +54,33 @@ class Unread:
 class ScanReader:
     """Reads the pictures of one file's pages. pdfium is entered only with the lock; recognition runs without it."""
 
-    def __init__(self, file: SourceFile, lock: Lock, unread: Unread) -> None:
+    def __init__(self, file: SourceFile, lock: Lock, unread: Unread, steps: PageSteps) -> None:
         self._file = file
         self._lock = lock
-        self._reader = PictureReader(file.cache)
+        self._reader = PictureReader(file.cache, steps.stay)
         self._unread = unread
+        self._steps = steps
 
     def complete(self, pages: Sequence[Page]) -> list[Page]:
         """The pages with what their pictures say."""
-        wanted = sum(page.sight is not Sight.UNNEEDED for page in pages)
-        if not wanted:
+        if all(page.sight is Sight.UNNEEDED for page in pages):
             return list(pages)
         with self._lock:
             pdf = pypdfium2.PdfDocument(self._file.path)
         try:
-            return self._completed(pdf, pages, wanted)
+            return self._completed(pdf, pages)
         finally:
             with self._lock:
                 pdf.close()
 
-    def _completed(self, pdf: pypdfium2.PdfDocument, pages: Sequence[Page], wanted: int) -> list[Page]:
+    def _completed(self, pdf: pypdfium2.PdfDocument, pages: Sequence[Page]) -> list[Page]:
         completed = []
-        total = len(pages) + len(self._unread.damaged)
         for page in pages:
             if page.sight is Sight.UNNEEDED:
                 completed.append(page)
                 continue
             completed.append(_with(page, self._seen(pdf, page), self._unread))
-            wanted -= 1
-            self._file.report(total - wanted, total)
+            self._steps.take()
         return completed
 
     def _seen(self, pdf: pypdfium2.PdfDocument, page: Page) -> Reading | None:

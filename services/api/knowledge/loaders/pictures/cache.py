@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import tempfile
+from collections.abc import Callable
 from dataclasses import astuple
 from pathlib import Path
 
@@ -18,10 +19,14 @@ _LAYOUT = 1
 
 
 class PictureReader:
-    """Reads the pictures of one file; equal ones once. `folder` keeps the readings for other files and later times."""
+    """Reads the pictures of one file; equal ones once. `folder` keeps the readings for other files and later times.
 
-    def __init__(self, folder: Path | None) -> None:
+    `heard` is called now and then while a picture is read, which may take most of a minute.
+    """
+
+    def __init__(self, folder: Path | None, heard: Callable[[], None] = lambda: None) -> None:
         self._folder = folder
+        self._heard = heard
         self._known: dict[str, Reading] = {}
         self.recognised = 0
 
@@ -38,7 +43,7 @@ class PictureReader:
         """What a picture holds; `recognised` counts those that were not known."""
         found = self.known(pixels)
         if found is None:
-            found = read_picture(pixels)
+            found = read_picture(pixels, self._heard)
             self.recognised += 1
             key = _key(pixels)
             self._known[key] = found

@@ -24,11 +24,12 @@ class PictureLoader:
     def load(self, file: SourceFile) -> Document:
         with reading(file):
             check_size(file)
-            reader = PictureReader(file.cache)
             outline = Outline()
             silent: list[int] = []
             with opened(file) as picture:
                 limit = frame_limit(picture)
+                done, total = 0, None if limit > 1 else 1
+                reader = PictureReader(file.cache, lambda: file.report(done, total))
                 for number, pixels in enumerate(frames(file, picture), start=1):
                     found = blocks(reader.read(pixels))
                     if limit > 1:
@@ -40,7 +41,8 @@ class PictureLoader:
                             outline.paragraph(block.text)
                     if not found:
                         silent.append(number)
-                    file.report(number, None if limit > 1 else 1)
+                    done = number
+                    file.report(done, total)
                 warnings = [f"no text was found on page {number}" for number in silent] if limit > 1 else []
                 if has_more(picture):
                     warnings.append(f"only the first {limit} pages or frames were read")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,12 +29,17 @@ class Reading:
     tables: tuple[tuple[Rectangle, ...], ...] = ()
 
 
-def read_picture(pixels: Pixels) -> Reading:
-    """Read a picture; when that goes badly, try it the other ways up and keep the best."""
-    best = _read(pixels)
+def read_picture(pixels: Pixels, heard: Callable[[], None] = lambda: None) -> Reading:
+    """Read a picture; when that goes badly, try it the other ways up and keep the best.
+
+    Args:
+        pixels: the picture.
+        heard: called after each few lines.
+    """
+    best = _read(pixels, heard)
     tried = [best]
     for quarters in _turns(best.lines):
-        turned = _read(np.rot90(pixels, quarters))
+        turned = _read(np.rot90(pixels, quarters), heard)
         tried.append(turned)
         if _is_certain(turned.lines) and not _lies_down(turned.lines):
             break
@@ -42,14 +47,14 @@ def read_picture(pixels: Pixels) -> Reading:
     return replace(best, lines=tuple(line for line in best.lines if line.confidence >= _KEPT))
 
 
-def _read(pixels: Pixels) -> Reading:
+def _read(pixels: Pixels, heard: Callable[[], None]) -> Reading:
     picture = fitted(pixels)
     if picture is None:
         return Reading()
     lines = [
         replace(line, top=line.top + first, bottom=line.bottom + first)
         for first, band in bands(picture)
-        for line in recognise(np.ascontiguousarray(band))
+        for line in recognise(np.ascontiguousarray(band), heard)
     ]
     tables = ruled_tables(picture) if lines else []
     return Reading(tuple(lines), tuple(map(tuple, tables)))
