@@ -9,13 +9,14 @@ from typing import ClassVar
 from docx.oxml.ns import qn
 from lxml.etree import _Element as Element
 
-from services.api.domain.knowledge import Document, SourceFile
+from services.api.domain.knowledge import Document, Section, SourceFile
 from services.api.knowledge.loaders.office.package import Package, below, opened
 from services.api.knowledge.loaders.reading.archives import check_archive
 from services.api.knowledge.loaders.reading.cleaning import clean
 from services.api.knowledge.loaders.reading.content_type import require_office
-from services.api.knowledge.loaders.reading.failures import check_size, document, reading
+from services.api.knowledge.loaders.reading.failures import check_size, reading
 from services.api.knowledge.loaders.reading.outline import Outline
+from services.api.knowledge.loaders.reading.streams import Steps, joined, stated
 from services.api.knowledge.loaders.reading.tables import Cell
 
 _EXPECTED = "a Word document"
@@ -50,18 +51,27 @@ class DocxLoader:
     extensions: ClassVar[frozenset[str]] = frozenset({".docx", ".docm"})
 
     def load(self, file: SourceFile) -> Document:
+        return joined(file, self.parts(file))
+
+    def parts(self, file: SourceFile) -> Iterator[Document]:
         with reading(file):
             check_size(file)
             require_office(file, _EXPECTED)
             check_archive(file, "word/", _EXPECTED)
             with opened(file) as package:
-                reader = _Reader(_heading_styles(package))
-                reader.edges(package, "header")
-                main = package.related("", "officeDocument") or _USUAL_MAIN
-                reader.body(package.xml(main).find(qn("w:body")))
-                reader.edges(package, "footer")
-                reader.notes(package)
-            return document(file, reader.outline.finish())
+                yield from stated(file, _sections(package, Steps(file)), ())
+
+
+def _sections(package: Package, steps: Steps) -> Iterator[Section]:
+    reader = _Reader(_heading_styles(package))
+    reader.edges(package, "header")
+    main = package.related("", "officeDocument") or _USUAL_MAIN
+    for _ in steps.over(reader.body(package.xml(main).find(qn("w:body")))):
+        yield from reader.outline.taken()
+    reader.edges(package, "footer")
+    for _ in steps.over(reader.notes(package)):
+        yield from reader.outline.taken()
+    yield from reader.outline.finish()
 
 
 def _heading_styles(package: Package) -> dict[str, int]:
@@ -107,10 +117,11 @@ class _Reader:
             if any(char.isalpha() for char in text):
                 self.outline.paragraph(text)
 
-    def body(self, root: Element) -> None:
-        """Paragraphs and tables in order; wrappers such as content controls are looked into."""
+    def body(self, root: Element) -> Iterator[None]:
+        """Paragraphs and tables in order, a step each; wrappers such as content controls are looked into."""
         items: list[str] = []
         for block in _blocks(root):
+            yield
             text = _text(block) if block.tag == _PARAGRAPH else ""
             if block.tag == _PARAGRAPH and self._is_item(block):
                 items.append(f"- {text}" if text.strip() else "")
@@ -124,14 +135,15 @@ class _Reader:
                 self._paragraph(block, text)
         self.outline.paragraph("\n".join(filter(None, items)))
 
-    def notes(self, package: Package) -> None:
-        """Footnotes, endnotes and comments, each kind under a heading of its own."""
+    def notes(self, package: Package) -> Iterator[None]:
+        """Footnotes, endnotes and comments, each kind under a heading of its own; each is a step."""
         for title, pattern, tag in _NOTES:
             parts = sorted(name for name in package.names() if pattern.fullmatch(name))
             texts = [text for name in parts for note in package.xml(name).iter(tag) if (text := _note(note))]
             if texts:
                 self.outline.heading(1, title)
             for text in texts:
+                yield
                 self.outline.paragraph(text)
 
     def _paragraph(self, block: Element, text: str) -> None:

@@ -6,21 +6,24 @@ import codecs
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import ClassVar
 from urllib.parse import unquote
 
+from bs4 import BeautifulSoup
 from bs4.element import Tag
 from lxml.etree import _Element as Element
 
-from services.api.domain.knowledge import Document, SourceFile
-from services.api.knowledge.loaders.html import parsed, read_body
+from services.api.domain.knowledge import Document, Section, SourceFile
+from services.api.knowledge.loaders.html import body_walk, parsed
 from services.api.knowledge.loaders.office.package import Package, opened, resolved
 from services.api.knowledge.loaders.reading.archives import check_archive
 from services.api.knowledge.loaders.reading.cleaning import clean_line
 from services.api.knowledge.loaders.reading.content_type import require_office
-from services.api.knowledge.loaders.reading.failures import check_size, document, reading
+from services.api.knowledge.loaders.reading.failures import check_size, reading
 from services.api.knowledge.loaders.reading.outline import Outline
+from services.api.knowledge.loaders.reading.streams import joined, stated
 from services.foundation.errors import EncryptedFile, UnreadableFile
 
 _EXPECTED = "an EPUB book"
@@ -44,6 +47,9 @@ class EpubLoader:
     extensions: ClassVar[frozenset[str]] = frozenset({".epub"})
 
     def load(self, file: SourceFile) -> Document:
+        return joined(file, self.parts(file))
+
+    def parts(self, file: SourceFile) -> Iterator[Document]:
         with reading(file):
             check_size(file)
             require_office(file, _EXPECTED)
@@ -52,9 +58,8 @@ class EpubLoader:
                 if _is_protected(package):
                     raise EncryptedFile(file=file.name.value)
                 book = _book(file, package)
-                outline = Outline(title=book.title)
-                warnings = list(_read(file, package, book, outline))
-            return document(file, outline.finish(), warnings, empty=warnings[0] if warnings else "")
+                warnings: list[str] = []
+                yield from stated(file, _sections(file, package, book, warnings), warnings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,34 +153,39 @@ def _ncx_entries(tree: Tag) -> Iterator[tuple[str, str]]:
             yield str(content.get("src", "")), label.get_text()
 
 
-def _read(file: SourceFile, package: Package, book: _Book, outline: Outline) -> Iterator[str]:
-    """Read the book's pages into the outline; give what was not read."""
+def _sections(file: SourceFile, package: Package, book: _Book, warnings: list[str]) -> Iterator[Section]:
+    """The sections of the book's pages; what was not read is added to `warnings`."""
     if book.others:
-        yield f"pages that are pictures or of another foreign kind were not read; there are {book.others}"
+        warnings.append(f"pages that are pictures or of another foreign kind were not read; there are {book.others}")
+    outline = Outline(title=book.title)
     tags = 0
-    for number, page in enumerate(book.pages, start=1):
+    for number, page in enumerate(book.pages):
+        file.report(number, len(book.pages))
         if page.part not in package:
-            yield f"the book lists {page.href!r}, which is not in it"
+            warnings.append(f"the book lists {page.href!r}, which is not in it")
             continue
         content = package.read(page.part)
         tags += content.count(b"<")
         if tags > _TAG_LIMIT:
-            yield f"the book holds too much markup; it was not read from {page.href!r} on"
-            return
-        yield from _read_page(content, page, outline)
-        file.report(number, len(book.pages))
+            warnings.append(f"the book holds too much markup; it was not read from {page.href!r} on")
+            break
+        markup, is_strict = _decoded(content)
+        if not is_strict:
+            warnings.append(f"some bytes of {page.href!r} are in no known encoding and were replaced by �")
+        alive = partial(file.report, number, len(book.pages))
+        for _ in _walked(parsed(markup, alive), page, outline):
+            alive()
+            yield from outline.taken()
+    file.report(len(book.pages), len(book.pages))
+    yield from outline.finish()
 
 
-def _read_page(content: bytes, page: _Page, outline: Outline) -> Iterator[str]:
-    markup, is_strict = _decoded(content)
-    if not is_strict:
-        yield f"some bytes of {page.href!r} are in no known encoding and were replaced by �"
-    tree = parsed(markup)
+def _walked(tree: BeautifulSoup, page: _Page, outline: Outline) -> Iterator[None]:
     for gloss in tree.find_all(["rt", "rp"]):
         gloss.decompose()
     if page.label and tree.find(_HEADINGS) is None:
         outline.heading(1, page.label)
-    read_body(tree, outline)
+    return body_walk(tree, outline)
 
 
 def _decoded(content: bytes) -> tuple[str, bool]:

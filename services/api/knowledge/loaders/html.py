@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
-from typing import ClassVar
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
 
 from bs4 import BeautifulSoup
 from bs4.element import NavigableString, PageElement, PreformattedString, Tag
 
-from services.api.domain.knowledge import Document, SourceFile
+from services.api.domain.knowledge import Document, Section, SourceFile
 from services.api.knowledge.loaders.reading.cleaning import clean_line
 from services.api.knowledge.loaders.reading.content_type import require_text
 from services.api.knowledge.loaders.reading.encodings import detect, read_text
-from services.api.knowledge.loaders.reading.failures import check_size, document, reading
+from services.api.knowledge.loaders.reading.failures import check_size, reading
 from services.api.knowledge.loaders.reading.outline import Outline
+from services.api.knowledge.loaders.reading.streams import Steps, joined, stated
 from services.api.knowledge.loaders.reading.tables import Cell
 
 _HEAD_BYTES = 4096
@@ -68,25 +70,49 @@ class HtmlLoader:
     extensions: ClassVar[frozenset[str]] = frozenset({".html", ".htm"})
 
     def load(self, file: SourceFile) -> Document:
+        return joined(file, self.parts(file))
+
+    def parts(self, file: SourceFile) -> Iterator[Document]:
         with reading(file):
             check_size(file)
             require_text(file)
             text, warnings = read_text(file, detect(file, _declared(file)))
-            page = parsed(text)
-            outline = Outline()
-            outline.heading(0, clean_line(page.title.get_text()) if page.title else "")
-            read_body(page, outline)
-            return document(file, outline.finish(), warnings)
+            yield from stated(file, _sections(text, Steps(file)), warnings)
 
 
-def parsed(markup: str) -> BeautifulSoup:
-    """The tree of a page; nothing it names is fetched."""
-    return BeautifulSoup(markup, "lxml")
+def _sections(markup: str, steps: Steps) -> Iterator[Section]:
+    page = parsed(markup, steps.take)
+    outline = Outline()
+    outline.heading(0, clean_line(page.title.get_text()) if page.title else "")
+    for _ in steps.over(body_walk(page, outline)):
+        yield from outline.taken()
+    yield from outline.finish()
+
+
+def parsed(markup: str, heard: Callable[[], None] = lambda: None) -> BeautifulSoup:
+    """The tree of a page; nothing it names is fetched. `heard` is called at each tag."""
+    return _HeardPage(markup, heard)
+
+
+class _HeardPage(BeautifulSoup):
+    def __init__(self, markup: str, heard: Callable[[], None]) -> None:
+        self._heard = heard
+        super().__init__(markup, "lxml")
+
+    def handle_starttag(self, *args: Any, **options: Any) -> Tag | None:
+        self._heard()
+        return super().handle_starttag(*args, **options)
 
 
 def read_body(page: BeautifulSoup, outline: Outline) -> None:
-    """Add the visible text of a page to an outline; `epub` calls it for each document of a book."""
-    _Walk(outline, _layout_tables(page)).over(page.body or page)
+    """Add the visible text of a page to an outline."""
+    for _ in body_walk(page, outline):
+        pass
+
+
+def body_walk(page: BeautifulSoup, outline: Outline) -> Iterator[None]:
+    """Add the visible text of a page to an outline, element by element."""
+    return _Walk(outline, _layout_tables(page)).over(page.body or page)
 
 
 def _declared(file: SourceFile) -> str | None:
@@ -103,9 +129,10 @@ class _Walk:
         self._layout = layout
         self._words: list[str] = []
 
-    def over(self, root: Tag) -> None:
+    def over(self, root: Tag) -> Iterator[None]:
         stack: list[PageElement | None] = list(reversed(root.contents))
         while stack:
+            yield
             element = stack.pop()
             if element is None:
                 self._end_block()
@@ -155,7 +182,8 @@ class _Walk:
     def _visible(self, tag: Tag) -> str:
         """The text of a cell or heading."""
         inner = Outline()
-        _Walk(inner, self._layout).over(tag)
+        for _ in _Walk(inner, self._layout).over(tag):
+            pass
         return " ".join(section.text for section in inner.finish())
 
 

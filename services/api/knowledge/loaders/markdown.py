@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
 
 from bs4 import BeautifulSoup
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from services.api.domain.knowledge import Document, SourceFile
+from services.api.domain.knowledge import Document, Section, SourceFile
+from services.api.knowledge.loaders.reading.blocks import markdown_blocks
 from services.api.knowledge.loaders.reading.content_type import require_text
 from services.api.knowledge.loaders.reading.encodings import read_text
-from services.api.knowledge.loaders.reading.failures import check_size, document, reading
+from services.api.knowledge.loaders.reading.failures import check_size, reading
 from services.api.knowledge.loaders.reading.outline import Outline
+from services.api.knowledge.loaders.reading.streams import Steps, joined, stated
 from services.api.knowledge.loaders.reading.tables import Cell
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n((?:[^\n]{0,1000}\n){0,200}?)(?:---|\.\.\.)[ \t]*(?:\n|\Z)")
 _FRONT_TITLE = re.compile(r"(?m)^title[ \t]*:[ \t]*[\"']?([^\n\"']+)")
 _DROPPED_HTML = ["script", "style", "iframe", "object", "svg", "template"]
 _LINE_LIMIT_CHARS = 10_000
+_ADDRESS = re.compile(r"(?m)^ {0,3}\[[^\[\]\n]{1,999}\]:[ \t]*\S[^\n]{0,2000}$")
 
 
 class MarkdownLoader:
@@ -29,18 +32,38 @@ class MarkdownLoader:
     extensions: ClassVar[frozenset[str]] = frozenset({".md", ".markdown"})
 
     def load(self, file: SourceFile) -> Document:
+        return joined(file, self.parts(file))
+
+    def parts(self, file: SourceFile) -> Iterator[Document]:
         with reading(file):
             check_size(file)
             require_text(file)
             text, warnings = read_text(file)
-            body, outline = _without_front_matter(text.replace("\r\n", "\n").replace("\r", "\n"))
-            add_markdown(outline, body)
-            return document(file, outline.finish(), warnings)
+            yield from stated(file, _sections(text.replace("\r\n", "\n").replace("\r", "\n"), Steps(file)), warnings)
+
+
+def _sections(text: str, steps: Steps) -> Iterator[Section]:
+    body, outline = _without_front_matter(text)
+    for _ in steps.over(_added(outline, body)):
+        yield from outline.taken()
+    yield from outline.finish()
 
 
 def add_markdown(outline: Outline, text: str) -> None:
     """Add Markdown to an outline, below the headings it already has."""
-    _Reader(outline).read(_parser().parse(_tamed(text)))
+    for _ in _added(outline, text):
+        pass
+
+
+def _added(outline: Outline, text: str) -> Iterator[None]:
+    """Add Markdown block by block. Links may name addresses that stand in another block: those are met first."""
+    parser, known = _parser(), dict[str, Any]()
+    blocks = list(markdown_blocks(text))
+    if len(blocks) > 1:
+        parser.parse("\n\n".join(found[0] for found in _ADDRESS.finditer(text)), known)
+    for block in blocks:
+        _Reader(outline).read(parser.parse(_tamed(block), known))
+        yield
 
 
 def _parser() -> MarkdownIt:

@@ -6,12 +6,14 @@ import re
 from collections.abc import Iterator
 from typing import ClassVar
 
-from services.api.domain.knowledge import Document, SourceFile
+from services.api.domain.knowledge import Document, Section, SourceFile
+from services.api.knowledge.loaders.reading.blocks import text_blocks
 from services.api.knowledge.loaders.reading.cleaning import clean, is_cjk, join_lines
 from services.api.knowledge.loaders.reading.content_type import require_text
-from services.api.knowledge.loaders.reading.encodings import read_text
-from services.api.knowledge.loaders.reading.failures import check_size, document, reading
+from services.api.knowledge.loaders.reading.encodings import detect, open_text
+from services.api.knowledge.loaders.reading.failures import check_size, reading
 from services.api.knowledge.loaders.reading.outline import Outline, numbered_level
+from services.api.knowledge.loaders.reading.streams import Steps, joined, stated
 
 _PARAGRAPH = re.compile(r"\n{2,}")
 _WRAP_CHARS = (50, 130)
@@ -24,14 +26,24 @@ class PlainLoader:
     extensions: ClassVar[frozenset[str]] = frozenset({".txt"})
 
     def load(self, file: SourceFile) -> Document:
+        return joined(file, self.parts(file))
+
+    def parts(self, file: SourceFile) -> Iterator[Document]:
         with reading(file):
             check_size(file)
             require_text(file)
-            text, warnings = read_text(file)
-            outline = Outline()
-            for paragraph in _PARAGRAPH.split(clean(text)):
-                _add(outline, paragraph)
-            return document(file, outline.finish(), warnings)
+            encoding = detect(file)
+            with open_text(file, encoding) as handle:
+                yield from stated(file, _sections(Steps(file).over(text_blocks(handle))), encoding.warnings)
+
+
+def _sections(blocks: Iterator[str]) -> Iterator[Section]:
+    outline = Outline()
+    for block in blocks:
+        for paragraph in _PARAGRAPH.split(clean(block)):
+            _add(outline, paragraph)
+        yield from outline.taken()
+    yield from outline.finish()
 
 
 def _add(outline: Outline, paragraph: str) -> None:

@@ -10,13 +10,14 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import BinaryIO
 
-from services.api.domain.knowledge import Parsed, Passage, SourceFile
+from services.api.domain.knowledge import Document, Parsed, Passage, SourceFile
 from services.api.domain.ports import Loader, PartLoader
 from services.api.knowledge.loaders import LOADERS
+from services.api.knowledge.loaders.reading.streams import parts_of
 from services.api.knowledge.parsing.confinement import confine
 from services.api.knowledge.parsing.kinds import content_extension
 from services.api.knowledge.parsing.messages import (
@@ -70,7 +71,7 @@ def parse(task: Task, teller: Teller) -> Parsed:
     loader, warnings = loader_for(source)
     splitter = SPLITTERS.build(task.splitter, **task.options)
     is_empty = True
-    for part in loader.parts(source) if isinstance(loader, PartLoader) else (loader.load(source),):
+    for part in loader.parts(source) if isinstance(loader, PartLoader) else _cut(loader.load(source)):
         passages = splitter.split(part)
         teller.passages(passages)
         warnings = (*warnings, *part.warnings)
@@ -78,6 +79,12 @@ def parse(task: Task, teller: Teller) -> Parsed:
     if is_empty:
         raise EmptyFile(file=source.name.value, reason="no text was found in it")
     return Parsed((), warnings, type(loader).__name__, type(splitter).__name__)
+
+
+def _cut(whole: Document) -> Iterator[Document]:
+    """What was loaded in one go, in parts, so that passages are told while the rest of it is cut."""
+    yield from parts_of(whole.sections)
+    yield Document((), whole.warnings)
 
 
 def loader_for(source: SourceFile) -> tuple[Loader, tuple[str, ...]]:

@@ -17,8 +17,9 @@ from services.api.knowledge.loaders.office.package import Package, local_name, o
 from services.api.knowledge.loaders.reading.archives import check_archive
 from services.api.knowledge.loaders.reading.cleaning import clean
 from services.api.knowledge.loaders.reading.content_type import require_office
-from services.api.knowledge.loaders.reading.failures import check_size, document, reading
+from services.api.knowledge.loaders.reading.failures import check_size, reading
 from services.api.knowledge.loaders.reading.outline import Outline
+from services.api.knowledge.loaders.reading.streams import Steps, joined, stated
 from services.foundation.errors import EncryptedFile, UnreadableFile
 
 _EXPECTED = "an OpenDocument file"
@@ -40,6 +41,9 @@ class OdfLoader:
     extensions: ClassVar[frozenset[str]] = frozenset({".odt", ".ods", ".odp"})
 
     def load(self, file: SourceFile) -> Document:
+        return joined(file, self.parts(file))
+
+    def parts(self, file: SourceFile) -> Iterator[Document]:
         with reading(file):
             check_size(file)
             require_office(file, _EXPECTED)
@@ -47,28 +51,30 @@ class OdfLoader:
             with opened(file) as package:
                 if _is_encrypted(package):
                     raise EncryptedFile(file=file.name.value)
-                sections, warnings = _read(file, package)
-            return document(file, sections, warnings, empty=warnings[0] if warnings else "")
+                warnings: list[str] = []
+                yield from stated(file, _sections(file, package, warnings), warnings)
 
 
 def _is_encrypted(package: Package) -> bool:
     return _MANIFEST in package and next(package.xml(_MANIFEST).iter("{*}encryption-data"), None) is not None
 
 
-def _read(file: SourceFile, package: Package) -> tuple[list[Section], list[str]]:
+def _sections(file: SourceFile, package: Package, warnings: list[str]) -> Iterator[Section]:
+    """The sections of the file; what was not read is added to `warnings`."""
     root = package.xml(_CONTENT)
     unread = _fill_formulas(package, root)
     for body in root.iterfind(f"{OFFICE}body/*"):
         match local_name(body):
             case "text":
-                sections, warnings = _read_text(package, body)
-            case "spreadsheet":
-                sections, warnings = read_sheets(file, body)
-            case "presentation" | "drawing":
-                sections, warnings = read_slides(file, body)
+                yield from _text_sections(package, body, Steps(file), warnings)
+            case "spreadsheet" | "presentation" | "drawing" as kind:
+                sections, found = (read_sheets if kind == "spreadsheet" else read_slides)(file, body)
+                warnings += found
+                yield from sections
             case _:
                 continue
-        return sections, [*warnings, *unread]
+        warnings += unread
+        return
     raise UnreadableFile(file=file.name.value, reason="it holds no text, sheets or slides of a kind that we know")
 
 
@@ -96,15 +102,17 @@ def _formula(package: Package, part: str) -> str:
     return (typed or "".join(root.itertext()))[:_FORMULA_CHARS]
 
 
-def _read_text(package: Package, body: Element) -> tuple[list[Section], list[str]]:
+def _text_sections(package: Package, body: Element, steps: Steps, warnings: list[str]) -> Iterator[Section]:
     reader = _Reader(_title_styles(body))
     edges = [] if _STYLES not in package else list(package.xml(_STYLES).iterfind(f".//{_STYLE}master-page/*"))
     reader.edges(edges, "header")
-    reader.body(body)
+    for _ in steps.over(reader.body(body)):
+        yield from reader.outline.taken()
     reader.edges(edges, "footer")
     add_asides(reader.outline, reader.asides)
-    is_cut = reader.budget.is_spent
-    return reader.outline.finish(), ["the tables are too large; some were not read to their end"] if is_cut else []
+    if reader.budget.is_spent:
+        warnings.append("the tables are too large; some were not read to their end")
+    yield from reader.outline.finish()
 
 
 def _title_styles(body: Element) -> frozenset[str]:
@@ -128,10 +136,11 @@ class _Reader:
             if any(char.isalpha() for char in text):
                 self.outline.paragraph(text)
 
-    def body(self, root: Element) -> None:
-        """Paragraphs, lists and tables in order; sections and directories are looked into."""
+    def body(self, root: Element) -> Iterator[None]:
+        """Paragraphs, lists and tables in order, a step each; sections and directories are looked into."""
         items: list[str] = []
         for block, is_item in _blocks(root):
+            yield
             if len(block) == 0 and not block.text:
                 continue
             if is_item and block.tag == _PARAGRAPH:

@@ -10,10 +10,12 @@ from services.api.knowledge.loaders.office.package import Package, local_name, o
 from services.api.knowledge.loaders.office.slides import SlideReader
 from services.api.knowledge.loaders.reading.archives import check_archive
 from services.api.knowledge.loaders.reading.content_type import require_office
-from services.api.knowledge.loaders.reading.failures import check_size, document, reading
+from services.api.knowledge.loaders.reading.failures import check_size, reading
 from services.api.knowledge.loaders.reading.outline import Outline
+from services.api.knowledge.loaders.reading.streams import joined, stated
 
 _EXPECTED = "a PowerPoint presentation"
+_NO_OTHER = "; there is no other text in it"
 _USUAL_MAIN = "ppt/presentation.xml"
 _SLIDE_ID = "{http://schemas.openxmlformats.org/presentationml/2006/main}sldId"
 _RELATION_ID = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
@@ -25,31 +27,32 @@ class PptxLoader:
     extensions: ClassVar[frozenset[str]] = frozenset({".pptx", ".pptm", ".ppsx"})
 
     def load(self, file: SourceFile) -> Document:
+        return joined(file, self.parts(file))
+
+    def parts(self, file: SourceFile) -> Iterator[Document]:
         with reading(file):
             check_size(file)
             require_office(file, _EXPECTED)
             check_archive(file, "ppt/", _EXPECTED)
             with opened(file) as package:
-                sections, warnings = _read(file, package)
-            empty = f"{warnings[0]}; there is no other text in it" if warnings else ""
-            return document(file, sections, warnings, empty=empty)
+                warnings: list[str] = []
+                yield from stated(file, _sections(file, package, warnings), warnings, added=_NO_OTHER)
 
 
-def _read(file: SourceFile, package: Package) -> tuple[list[Section], list[str]]:
+def _sections(file: SourceFile, package: Package, warnings: list[str]) -> Iterator[Section]:
+    """Slide after slide; what was not read is added to `warnings`."""
     main = package.related("", "officeDocument") or _USUAL_MAIN
     slides = _slides(package, main)
     reader = SlideReader(package, _people(package, main))
-    sections: list[Section] = []
-    missing: list[str] = []
     for number, part in enumerate(slides, start=1):
         outline = Outline(page=number)
         if part is None:
-            missing.append(f"slide {number} is missing from the file")
+            warnings.append(f"slide {number} is missing from the file")
         else:
             reader.read(part, outline)
-        sections.extend(outline.finish())
+        yield from outline.finish()
         file.report(number, len(slides))
-    return sections, [*missing, *_unread(reader)]
+    warnings.extend(_unread(reader))
 
 
 def _slides(package: Package, main: str) -> list[str | None]:
