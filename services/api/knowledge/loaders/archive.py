@@ -139,7 +139,7 @@ def _read(file: SourceFile, archive: zipfile.ZipFile, members: list[_Member]) ->
     with parts_of(file) as parts:
         for number, member in enumerate(members, start=1):
             _add(parts, archive, member)
-            file.report(number, len(members))
+            parts.tell(number, len(members))
     if not parts.sections:
         raise _nothing_read(file, parts, members)
     return document(file, parts.sections, parts.warnings)

@@ -56,15 +56,19 @@ def frame_limit(picture: Image.Image) -> int:
 
 
 def frames(file: SourceFile, picture: Image.Image) -> Iterator[Pixels]:
-    """The frames that are read, one after the other."""
-    for number in range(frame_limit(picture)):
+    """The frames that are read, one after the other; the picture is closed when there is but one."""
+    limit = frame_limit(picture)
+    for number in range(limit):
         try:
             picture.seek(number)
         except EOFError:
             return
         if picture.width * picture.height > PIXEL_LIMIT:
             raise _too_large(file)
-        yield _pixels(picture)
+        pixels = _pixels(picture)
+        if limit == 1:
+            picture.close()  # its own copy of the pixels would be held while they are read
+        yield pixels
 
 
 def has_more(picture: Image.Image) -> bool:

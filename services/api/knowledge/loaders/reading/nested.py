@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -75,6 +76,7 @@ class Parts:
         self.failures: list[ChatchatError] = []
         self._file = file
         self._budget = budget
+        self._told: tuple[int, int | None] = (0, None)
         self._notes: list[str] = []
         self._unnoted = 0
 
@@ -83,6 +85,11 @@ class Parts:
         """Sentences about what was not read; very many are counted."""
         rest = [f"{self._unnoted} more notes about parts are left out"] if self._unnoted else []
         return [*self._notes, *rest]
+
+    def tell(self, done: int, total: int) -> None:
+        """Tell how many parts are done, of how many."""
+        self._told = (done, total)
+        self._file.report(done, total)
 
     def add(self, name: str, unpack: Callable[[], IO[bytes]], extension: str = "") -> None:
         """Read a part with the loader for its kind.
@@ -135,7 +142,10 @@ class Parts:
                 while block := stream.read(_BLOCK_BYTES):
                     self._budget.unpack(part, len(block))
                     handle.write(block)
-            return LOADERS.build(kind).load(SourceFile(part, path, cache=self._file.cache))
+            # How far a part is says nothing about the whole, but that its reader is alive.
+            alive = partial(self._file.report, *self._told)
+            inner = SourceFile(part, path, cache=self._file.cache, report=lambda _done, _total: alive())
+            return LOADERS.build(kind).load(inner)
 
 
 @contextmanager
