@@ -38,9 +38,9 @@ def fitted(pixels: Pixels) -> Pixels | None:
 
 
 def bands(pixels: Pixels) -> Iterator[tuple[int, Pixels]]:
-    """The picture in bands of like height, each with its first row; cut where the least is drawn."""
+    """The picture in bands of like height and bounded size, each with its first row; cut where the least is drawn."""
     height, width = pixels.shape[:2]
-    count = max(round(height * width / BAND_PIXELS), 1)
+    count = math.ceil(height * width / BAND_PIXELS)
     reach = int(height / count * _WINDOW)
     start = 0
     for number in range(1, count):
