@@ -16,7 +16,7 @@ from services.api.bootstrap import Replacements, Role, build
 from services.api.domain.names import KnowledgeBaseName
 from services.api.knowledge.importing.summary import import_from, local_path
 from services.api.knowledge.maintenance import Task
-from services.api.knowledge.showing import show
+from services.api.knowledge.showing import show, show_inspection
 from services.foundation import logs
 from services.foundation.errors import ChatchatError
 from services.foundation.settings.load import load_settings
@@ -42,13 +42,14 @@ def parser() -> argparse.ArgumentParser:
     for task, (short, text) in _TASKS.items():
         names = [name for name in (short, f"--{task.value}") if name]
         made.add_argument(*names, dest="task", action="append_const", const=task, help=text)
+    made.add_argument("--check", action="store_true", help="compare files, records and indexes, and repair; alone")
     made.add_argument("-n", "--kb-name", nargs="+", default=[], metavar="BASE", help="bases to work on; default: all")
     made.add_argument("-e", "--embed-model", metavar="MODEL", help="embedding model of bases that are made or rebuilt")
     return made
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Do what the flags say; returns the exit code: 0 done, 1 some file failed, 2 misconfigured."""
+    """Do what the flags say; returns the exit code: 0 done, 1 something is left to do, 2 misconfigured."""
     given = parser().parse_args(arguments or ["--help"])
     os.chdir(Path(__file__).resolve().parent)  # relative folders of the settings are found from here
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"  # noqa: TID251 - or gRPC writes a line for each reader of files started
@@ -69,10 +70,16 @@ async def _work(settings: Settings, given: argparse.Namespace, console: Console)
     async with parts.maintained(clear=given.clear_tables):
         lost = await import_from(parts.importer, given.import_db, given.import_folder, console)
         task = next((task for task in _TASKS if task in (given.task or ())), None)  # 0.2.10 lets the first win
-        if task is None:
+        if task is None and not given.check:
             return lost
-        pruning, maintenance = task in {Task.PRUNE_DB, Task.PRUNE_FOLDER}, parts.maintenance
-        bases = await maintenance.bases([KnowledgeBaseName.parse(name) for name in given.kb_name], recorded=pruning)
+        named, maintenance = [KnowledgeBaseName.parse(name) for name in given.kb_name], parts.maintenance
+        pruning = task in {Task.PRUNE_DB, Task.PRUNE_FOLDER}
+        bases = await maintenance.bases(named, recorded=pruning or task is None)
+        if task is None:
+            models = await maintenance.embedding_models(bases)
+            async with served(settings, models & settings.models.served.keys()):
+                await parts.open_indexes()
+                return lost + await show_inspection(parts.inspection, named, console)
         steps = await maintenance.plan(task, bases, embedding_model=given.embed_model)
         if not steps and not (task is Task.RECREATE and bases):
             console.print(f"{task.value}: nothing to do in {', '.join(map(str, bases)) or 'no base'}", markup=False)

@@ -6,6 +6,7 @@ import enum
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -22,6 +23,7 @@ from services.api.conversations.service import ConversationService
 from services.api.domain.ports import ChatModel, Embedder, Parser, Storage, TextIndex, VectorStore
 from services.api.inference.gateway import GatewayChatModel, GatewayEmbedder
 from services.api.knowledge import routes as knowledge_routes
+from services.api.knowledge.consistency import Inspection, RepairMeans
 from services.api.knowledge.files import ContentFolders
 from services.api.knowledge.importing.importer import Importer
 from services.api.knowledge.importing.mapping import Choices
@@ -33,6 +35,7 @@ from services.api.knowledge.orders import Catalogue
 from services.api.knowledge.parsing.pool import ParserPool, ParsingLimits
 from services.api.knowledge.queue import Indexing, IndexQueue
 from services.api.knowledge.retrieval import HybridRetriever
+from services.api.knowledge.schedule import InspectionSchedule
 from services.api.knowledge.service import KnowledgeService
 from services.api.knowledge.splitters import SPLITTERS
 from services.api.knowledge.text_index import TEXT_INDEXES
@@ -128,7 +131,23 @@ def build(settings: Settings, replace: Replacements, role: Role = Role.WHOLE, *,
         catalog_routes.router(CatalogueService(settings.models, running)),
     )
     maintenance, own_indexer = Maintenance(knowledge, folders), indexer if role.indexes else None
-    return Parts(client, database, indexes, knowledge, own_indexer, maintenance, importer, parser, recorder, routers)
+    means = RepairMeans(embedder, settings.knowledge.embed_batch, settings.embeds_milvus, list(LOADERS))
+    inspection = Inspection(indexes, folders, knowledge, means)
+    schedule = _schedule(settings, inspection) if role is Role.INGEST and number == 1 else None
+    return Parts(
+        client=client,
+        database=database,
+        indexes=indexes,
+        knowledge=knowledge,
+        indexer=own_indexer,
+        maintenance=maintenance,
+        inspection=inspection,
+        schedule=schedule,
+        importer=importer,
+        parser=parser,
+        recorder=recorder,
+        routers=routers,
+    )
 
 
 def open_milvus(settings: Settings) -> LiteServer:
@@ -157,6 +176,11 @@ def _indexes(settings: Settings, replace: Replacements, database: SqlStorage, ro
         keywords=replace.keywords
         or TEXT_INDEXES.build(chosen.text_index.name, data / "info.db", options=chosen.text_index.options),
     )
+
+
+def _schedule(settings: Settings, inspection: Inspection) -> InspectionSchedule | None:
+    hours = settings.knowledge.check_hours
+    return InspectionSchedule(inspection, settings.server.data_dir, timedelta(hours=hours)) if hours else None
 
 
 def _parser(settings: Settings, folders: ContentFolders) -> ParserPool:

@@ -12,10 +12,12 @@ from fastapi import APIRouter
 
 from services.api.chat.recording import Recorder
 from services.api.domain.ports import Parser
+from services.api.knowledge.consistency import Inspection
 from services.api.knowledge.importing.importer import Importer
 from services.api.knowledge.indexing import Indexer
 from services.api.knowledge.ingest import Indexes
 from services.api.knowledge.maintenance import Maintenance
+from services.api.knowledge.schedule import InspectionSchedule
 from services.api.knowledge.service import KnowledgeService
 from services.api.storage.database import SqlStorage
 from services.clients.openai import OpenAIClient
@@ -26,7 +28,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Parts:
-    """Everything a process of the API is made of, built and not yet started. `indexer`: None where others index."""
+    """Everything a process of the API is made of, built and not yet started.
+
+    `indexer`: None where others index. `schedule`: None where no checks are made, or others make them.
+    """
 
     client: OpenAIClient
     database: SqlStorage
@@ -34,6 +39,8 @@ class Parts:
     knowledge: KnowledgeService
     indexer: Indexer | None
     maintenance: Maintenance
+    inspection: Inspection
+    schedule: InspectionSchedule | None
     importer: Importer
     parser: Parser
     recorder: Recorder
@@ -52,6 +59,8 @@ class Parts:
         """Open the stores and index; for a process that does nothing else."""
         await self.indexes.storage.start()
         await self.open_indexes()
+        if self.schedule is not None:
+            self._background.append(asyncio.create_task(self.schedule.keep()))
         self._ready = True
 
     async def open_indexes(self) -> None:

@@ -127,6 +127,17 @@ class UpdateDocs(Body):
     chunk_overlap: int | None = Field(default=None, ge=0)
 
 
+class RecreateVectorStore(Body):
+    """Body of POST /knowledge_base/recreate_vector_store: index all files of a base again."""
+
+    knowledge_base_name: str = Field(examples=["samples"])
+    allow_empty_kb: bool = Field(default=True, description="make the base if there is none of that name")
+    vs_type: str | None = None
+    embed_model: str | None = None
+    chunk_size: int | None = Field(default=None, ge=20, le=4000)
+    chunk_overlap: int | None = Field(default=None, ge=0)
+
+
 class DeleteDocs(Body):
     """Body of POST /knowledge_base/delete_docs."""
 
@@ -176,6 +187,7 @@ class FileDetails(BaseModel):
     """Ours: one element of GET /knowledge_base/files. `state` is stored, pending, indexed, failed or cancelled.
 
     `stage` of a pending file: waiting, reading or indexing. `progress_*`: pages, rows or slides read; chunks indexed.
+    `duplicate_of`: the first file of the base with the same bytes. `similar_to`: files that say nearly the same.
     """
 
     name: str
@@ -190,6 +202,8 @@ class FileDetails(BaseModel):
     stage: str | None = None
     progress_done: int | None = None
     progress_total: int | None = None
+    duplicate_of: str | None = None
+    similar_to: list[str] = []
 
 
 class Preview(BaseModel):

@@ -188,6 +188,24 @@ class JobStorageContract:
             assert await work.chunks.of_file(file.id) == []
             assert await work.chunks.ids_of_base(base.id) == set()
 
+    async def test_the_staged_chunks_of_a_base(self, storage, base, file):
+        chunks = staged(file, 3)
+        async with storage.begin() as work:
+            await work.staged.add(file.id, chunks)
+            await work.staged.mark([chunks[0].id])
+        async with storage.begin() as work:
+            assert await work.staged.ids_of_base(base.id) == {chunk.id for chunk in chunks}
+            assert await work.staged.ids_of_base(KnowledgeBaseId("e" * 32)) == set()
+
+    async def test_the_first_staged_texts_in_order(self, storage, base, file):
+        chunks = staged(file, 5)
+        async with storage.begin() as work:
+            await work.staged.add(file.id, chunks[::-1])
+        async with storage.begin() as work:
+            assert await work.staged.texts(file.id, limit=3) == [chunk.text for chunk in chunks[:3]]
+            assert len(await work.staged.texts(file.id, limit=9)) == 5
+            assert await work.staged.texts(FileId("f" * 32), limit=9) == []
+
     async def test_publishing_replaces_the_live_chunks(self, storage, base, file):
         old, new = staged(file, 4), staged(file, 3, start=2)  # two of them are the same
         async with storage.begin() as work:

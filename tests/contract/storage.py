@@ -200,6 +200,7 @@ class StorageContract:
             warnings=("第 3 页没有文字", "b"),
             loader="PdfLoader",
             splitter="sentences",
+            fingerprint=(1 << 64) - 1,
             chunk_count=7,
             modified_at=MOMENT.astimezone(timezone(timedelta(hours=8))) + timedelta(days=1),
         )

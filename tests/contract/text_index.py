@@ -163,6 +163,16 @@ class TextIndexContract:
         assert ids(await filled.search(BASE, "年假", limit=5)) == [0]
         await filled.drop(KnowledgeBaseId("c" * 32))
 
+    async def test_it_names_the_bases_it_keeps_anything_of(self, filled):
+        await filled.upsert([make_chunk(0, "年假", OTHER)])
+        assert await filled.bases() == {BASE, OTHER}
+        await filled.remove(OTHER, [make_chunk(0, "").id])
+        assert await filled.bases() == {BASE, OTHER}
+        await filled.drop(BASE)
+        assert await filled.bases() == {OTHER}
+        await filled.drop(OTHER)
+        assert await filled.bases() == set()
+
     async def test_an_unknown_base_is_empty(self, index):
         assert await index.search(BASE, "年假", limit=5) == []
         assert await index.ids(BASE) == set()

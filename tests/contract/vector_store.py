@@ -117,6 +117,15 @@ class VectorStoreContract:
         await store.upsert(BASE, [])
         assert await store.ids(BASE) == set()
 
+    async def test_it_names_the_bases_it_keeps_anything_of(self, store):
+        assert await store.bases() == set()
+        await store.upsert(BASE, make(range(3)))
+        await store.upsert(OTHER, make(range(3)))
+        await store.remove(OTHER, [chunk_id(number) for number in range(3)])
+        assert await store.bases() == {BASE, OTHER}
+        await store.drop(BASE)
+        assert await store.bases() == {OTHER}
+
     async def test_another_length_is_refused_and_nothing_is_written(self, store):
         await store.upsert(BASE, make(range(3)))
         with pytest.raises(EmbedderChanged) as refused:

@@ -137,6 +137,12 @@ class MemoryStagedChunks(Repository):
     async def ids(self, file: FileId) -> list[ChunkId]:
         return [chunk.id for chunk, _ in self._of(file)]
 
+    async def texts(self, file: FileId, *, limit: int) -> list[str]:
+        return [chunk.text for chunk, _ in self._of(file)[:limit]]
+
+    async def ids_of_base(self, base: KnowledgeBaseId) -> set[ChunkId]:
+        return {chunk.id for chunk, _ in self._tables.staged.values() if chunk.knowledge_base_id == base}
+
     async def publish(self, file: FileId) -> None:
         def change(tables: Tables) -> None:
             staged = [chunk for chunk, _ in tables.staged.values() if chunk.file_id == file]

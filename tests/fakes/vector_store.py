@@ -44,6 +44,9 @@ class MemoryStore:
     async def ids(self, base: KnowledgeBaseId) -> set[ChunkId]:
         return set(self._bases.get(base, {}))
 
+    async def bases(self) -> set[KnowledgeBaseId]:
+        return set(self._bases)
+
     async def drop(self, base: KnowledgeBaseId) -> None:
         self._bases.pop(base, None)
         self._dimensions.pop(base, None)

@@ -87,3 +87,25 @@ async def test_an_upload_that_does_not_wait_can_be_watched_and_given_up(real: Ap
     assert list(given_up.json()["data"]["failed_files"]) == ["无"]
     assert (await listed())["state"] == "cancelled"
     assert await real.search("北京市") == []
+
+
+async def test_copies_and_near_copies_are_marked(real: ApiBench):
+    await real.create()
+    samples = Path(__file__).resolve().parents[2] / "knowledge_base" / "samples" / "content"
+    chinese, english = ((samples / name).read_text(encoding="utf-8") for name in ("快速了解.md", "overview.md"))
+    for name, text in (
+        ("a.md", chinese), ("b.md", chinese), ("c.md", chinese.replace("知识库", "资料库", 2)),
+        ("d.md", english), ("e.md", english + "\n\nRevised in March.\n"),
+        ("f.txt", "年假五天。"), ("g.txt", "年假五天。"),
+    ):  # fmt: skip
+        assert (await real.upload((name, text)))["data"] == {"failed_files": {}}
+    listed = (await real.get("/knowledge_base/files", knowledge_base_name=BASE)).json()["data"]
+    assert {file["name"]: (file["duplicate_of"], file["similar_to"]) for file in listed} == {
+        "a.md": (None, ["c.md"]),
+        "b.md": ("a.md", ["c.md"]),
+        "c.md": (None, ["a.md", "b.md"]),
+        "d.md": (None, ["e.md"]),
+        "e.md": (None, ["d.md"]),
+        "f.txt": (None, []),
+        "g.txt": ("f.txt", []),
+    }

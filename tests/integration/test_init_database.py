@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from fastapi import FastAPI, Request
 
+from services.api.domain.knowledge import ChunkId, EmbeddedChunk, KnowledgeBaseId
+from services.api.knowledge.vector_stores.milvus.store import MilvusStore
 from services.wire.openai import EmbeddingItem, EmbeddingRequest, EmbeddingResponse, Usage
 from tests.fakes.embedder import FakeEmbedder
 from tests.live import free_port, serve
@@ -76,6 +78,10 @@ class Script:
 
 _NAMES = "SELECT name FROM knowledge_files ORDER BY name"
 _STATES = "SELECT state FROM knowledge_files ORDER BY name"
+_FORGET_WORDS = (
+    "DELETE FROM keyword_1_{base} WHERE rowid = (SELECT row FROM keyword_1_rows WHERE chunk = ?)",
+    "DELETE FROM keyword_1_rows WHERE chunk = ?",
+)
 _TEXTS = "SELECT text FROM chunks ORDER BY text"
 
 
@@ -106,11 +112,11 @@ async def served(script: Script) -> AsyncIterator[Script]:
         yield script
 
 
-async def test_help_names_every_flag_of_0_2_10(script: Script):
+async def test_help_names_every_flag(script: Script):
     assert await script.run() == 0
     for flag in (
         "-r", "--recreate-vs", "--create-tables", "--clear-tables", "--import-db", "-u", "--update-in-db", "-i",
-        "--increment", "--prune-db", "--prune-folder", "-n", "--kb-name", "-e", "--embed-model",
+        "--increment", "--prune-db", "--prune-folder", "-n", "--kb-name", "-e", "--embed-model", "--check",
     ):  # fmt: skip
         assert flag in script.said
     assert list(script.data.iterdir()) == []
@@ -185,3 +191,48 @@ async def _copied_and_cleared(filled: Script, other: Script) -> None:
     assert await other.run("--clear-tables") == 0
     assert other.states() == {}
     assert filled.states() == {"年假.txt": "indexed"}
+
+
+async def test_a_check_repairs_what_was_torn_and_says_so(served: Script):
+    leave, sick = served.lay("年假.txt", "年假 五天"), served.lay("病假.txt", "病假 十天")
+    lost = served.lay("婚假.txt", "婚假 三天")
+    assert await served.run("-i") == 0
+    assert await served.run("--check") == 0
+    assert "政策: 3 files, 3 chunks compared\n" in served.said
+    assert "0 faults repaired, 0 left for a person" in served.said
+
+    ((base,), (torn, *_)) = served.rows("SELECT id FROM knowledge_bases"), served.rows("SELECT id FROM chunks")
+    vectors = MilvusStore(served.data / "vectors.milvus", {})
+    await vectors.start()
+    await vectors.remove(KnowledgeBaseId(base), [ChunkId(torn)])
+    (kept, *_) = await vectors.ids(KnowledgeBaseId(base))
+    vector = (1.0, *(0.0,) * 63)
+    await vectors.upsert(KnowledgeBaseId(base), [EmbeddedChunk(ChunkId("0" * 32), vector)])
+    await vectors.upsert(KnowledgeBaseId("e" * 32), [EmbeddedChunk(kept, vector)])
+    await vectors.stop()
+    with sqlite3.connect(served.data / "info.db") as connection:
+        for statement in _FORGET_WORDS:
+            connection.execute(statement.format(base=base), (torn,))
+        connection.execute("UPDATE knowledge_files SET state = 'pending' WHERE name = ?", (sick.name,))
+    connection.close()
+    leave.write_text("年假 七天", encoding="utf-8")
+    assert await served.run("--check") == 0, served.said
+    for sentence in (
+        "1 files that were to be indexed had no job and are in line again: 病假.txt",
+        "1 files changed since they were indexed, and are in line again: 年假.txt",
+        "1 vectors belonged to no chunk and were removed",
+        "1 collections of vectors belonged to no knowledge base and were dropped",
+    ):
+        assert f"repaired: {sentence}" in served.said
+    assert served.rows(_TEXTS) == ["婚假 三天", "年假 七天", "病假 十天"]
+    assert set(served.states().values()) == {"indexed"}
+
+    lost.unlink()
+    assert await served.run("--check", "-n", "政策") == 1
+    assert "needs a person: 1 files on record are not in the folder: 婚假.txt" in served.said
+    assert "0 faults repaired, 1 left for a person" in served.said
+    await vectors.start()
+    live = set(served.rows("SELECT id FROM chunks"))
+    assert await vectors.ids(KnowledgeBaseId(base)) == live == set(served.rows("SELECT chunk FROM keyword_1_rows"))
+    assert await vectors.bases() == {KnowledgeBaseId(base)}
+    await vectors.stop()

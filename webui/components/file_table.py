@@ -35,7 +35,7 @@ def show_files(base: str, files: Sequence[FileDetails], page: Page) -> None:
             columns["chunks"]: [file.chunk_count for file in files],
             columns["modified"]: [file.modified_at[:16].replace("T", " ") for file in files],
             columns["source"]: [page.client.download_url(base, file.name) for file in files],
-            columns["remarks"]: [remarks_of(file) for file in files],
+            columns["remarks"]: [remarks_of(file, texts) for file in files],
         },
         hide_index=True,
         on_select="rerun",
@@ -61,11 +61,11 @@ def _selection_key(base: str, files: Sequence[FileDetails]) -> str:
 
 def _remarks(files: Sequence[FileDetails], texts: Texts) -> None:
     """The remarks in full: a cell of the table cuts them."""
-    remarked = [file for file in files if remarks_of(file)]
+    remarked = [file for file in files if remarks_of(file, texts)]
     if remarked:
         with st.expander(plain(texts("files.remarks", count=len(remarked)))):
             for file in remarked[:_REMARKS_SHOWN]:
-                st.markdown(f"**{plain(file.name)}** {plain(remarks_of(file))}")
+                st.markdown(f"**{plain(file.name)}** {plain(remarks_of(file, texts))}")
 
 
 def _actions(base: str, files: Sequence[FileDetails], page: Page) -> None:
@@ -117,9 +117,11 @@ def state_of(file: FileDetails, texts: Texts) -> str:
     return f"{said} {file.progress_done}{of}"
 
 
-def remarks_of(file: FileDetails) -> str:
-    """Why the file is not searchable, and what was not read of it."""
-    return " ".join(part for part in (file.failure, *file.warnings) if part)
+def remarks_of(file: FileDetails, texts: Texts) -> str:
+    """Why the file is not searchable, what was not read of it, and which other files are like it."""
+    copy = texts("files.duplicate", file=file.duplicate_of) if file.duplicate_of else None
+    similar = texts("files.similar", files=", ".join(file.similar_to)) if file.similar_to else None
+    return " ".join(part for part in (file.failure, *file.warnings, copy, similar) if part)
 
 
 def size_of(size_bytes: int) -> str:

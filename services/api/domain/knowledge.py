@@ -96,6 +96,7 @@ class KnowledgeFile:
         modified_at: when the content was stored.
         chunk_count: chunks that can be found now.
         warnings: sentences about what was not read, e.g. pages without text.
+        fingerprint: 64-bit SimHash of the text that can be found; None of short texts.
     """
 
     id: FileId
@@ -112,6 +113,7 @@ class KnowledgeFile:
     warnings: tuple[str, ...] = ()
     loader: str = ""
     splitter: str = ""
+    fingerprint: int | None = None
 
 
 def _unheard(_done: int, _total: int | None) -> None:

@@ -105,6 +105,9 @@ class VectorStore(Protocol):
 
     async def ids(self, base: KnowledgeBaseId) -> set[ChunkId]: ...
 
+    async def bases(self) -> set[KnowledgeBaseId]:
+        """Those that it keeps anything of, their last chunk removed or not."""
+
     async def drop(self, base: KnowledgeBaseId) -> None: ...
 
     async def start(self) -> None: ...
@@ -126,6 +129,9 @@ class TextIndex(Protocol):
     async def search(self, base: KnowledgeBaseId, text: str, *, limit: int) -> list[Match]: ...
 
     async def ids(self, base: KnowledgeBaseId) -> set[ChunkId]: ...
+
+    async def bases(self) -> set[KnowledgeBaseId]:
+        """Those that it keeps anything of, their last chunk removed or not."""
 
     async def drop(self, base: KnowledgeBaseId) -> None: ...
 
@@ -271,6 +277,11 @@ class StagedChunks(Protocol):
     async def mark(self, ids: Sequence[ChunkId]) -> None: ...
 
     async def ids(self, file: FileId) -> list[ChunkId]: ...
+
+    async def texts(self, file: FileId, *, limit: int) -> list[str]:
+        """The first, in reading order."""
+
+    async def ids_of_base(self, base: KnowledgeBaseId) -> set[ChunkId]: ...
 
     async def publish(self, file: FileId) -> None:
         """Make the staged chunks the file's live ones, in place of those before."""

@@ -28,6 +28,7 @@ from services.api.domain.knowledge import (
     Vector,
 )
 from services.api.domain.ports import Embedder, Parser, Storage, TextIndex, UnitOfWork, VectorStore
+from services.api.knowledge.fingerprint import fingerprint
 from services.foundation.errors import ChatchatError, EmbedderChanged, IngestAbandoned, Kind
 
 R = TypeVar("R")
@@ -37,6 +38,7 @@ _RETRY_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0)
 _PASSING = {Kind.UNAVAILABLE, Kind.OVERLOADED}
 _STAGED_PER_COMMIT = 2000
 _STALE_PER_BATCH = 1000
+_FINGERPRINTED_CHUNKS = 5000
 MOST_ATTEMPTS = 5
 """A file whose indexing ended the process so often is what ends it."""
 
@@ -233,6 +235,9 @@ class Ingestor:
         """Make the staged chunks the file's chunks in one commit, then have the indexes forget what is stale."""
         file = work.file
         async with self._indexes.storage.begin() as unit:
+            texts = await unit.staged.texts(file.id, limit=_FINGERPRINTED_CHUNKS)
+        likeness = await asyncio.to_thread(fingerprint, texts)
+        async with self._indexes.storage.begin() as unit:
             await unit.jobs.save(work.job, work.holder)
             before = await unit.chunks.ids_of_file(file.id)
             kept = set(await unit.staged.ids(file.id))
@@ -244,6 +249,7 @@ class Ingestor:
                 warnings=work.job.warnings,
                 loader=work.job.loader,
                 splitter=work.job.splitter_class,
+                fingerprint=likeness,
             )
             await unit.staged.publish(file.id)
             await unit.stale.add(file.knowledge_base_id, [chunk for chunk in before if chunk not in kept])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 
@@ -9,7 +10,9 @@ from pydantic import JsonValue
 
 from services.api.domain.ingestion import Progress
 from services.api.domain.knowledge import Hit, KnowledgeBase, KnowledgeFile, Parsed, Passage, Place
-from services.api.domain.names import FileName
+from services.api.domain.names import FileName, KnowledgeBaseName
+from services.api.knowledge.fingerprint import Likeness
+from services.api.knowledge.rebuilding import Reindexed
 from services.foundation.errors import error_from
 from services.foundation.http import sentence
 from services.wire.chatchat import FileDetails, FoundDocument, KnowledgeBaseDetails, Preview
@@ -88,8 +91,10 @@ def base_details(base: KnowledgeBase, file_count: int) -> KnowledgeBaseDetails:
     )
 
 
-def file_details(file: KnowledgeFile, language: str, progress: Progress | None = None) -> FileDetails:
-    """A file in a list, with the sentence that says why it failed, or how far it has been read."""
+def file_details(
+    file: KnowledgeFile, language: str, progress: Progress | None = None, likeness: Likeness | None = None
+) -> FileDetails:
+    """A file in a list, with the sentence that says why it failed, how far it has been read, and what it is like."""
     return FileDetails(
         name=file.name.value,
         size_bytes=file.size_bytes,
@@ -103,7 +108,28 @@ def file_details(file: KnowledgeFile, language: str, progress: Progress | None =
         stage=progress.stage.value if progress else None,
         progress_done=progress.done if progress else None,
         progress_total=progress.total if progress else None,
+        duplicate_of=likeness.duplicate_of.value if likeness and likeness.duplicate_of else None,
+        similar_to=[name.value for name in likeness.similar_to] if likeness else [],
     )
+
+
+def reindexed_event(base: KnowledgeBaseName, done: Reindexed, language: str) -> str:
+    """0.2.10's event of recreate_vector_store: a file that is done with, or why it was left as it was."""
+    if done.failure is not None:
+        reason = sentence(done.failure, language).rstrip("。.")
+        body: dict[str, JsonValue] = {
+            "code": 500,
+            "msg": f"添加文件‘{done.file}’到知识库‘{base}’时出错：{reason}。已跳过。",
+        }
+    else:
+        body = {
+            "code": 200,
+            "msg": f"({done.finished} / {done.total}): {done.file}",
+            "total": done.total,
+            "finished": done.finished,
+            "doc": done.file.value,
+        }
+    return json.dumps(body, ensure_ascii=False)
 
 
 def failure_sentence(file: KnowledgeFile, language: str) -> str | None:

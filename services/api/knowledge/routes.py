@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import mimetypes
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
@@ -13,12 +14,15 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Depends, File, Form, Query, Request, UploadFile
 from fastapi.responses import FileResponse
 from pydantic import JsonValue
+from sse_starlette import EventSourceResponse
 
 from services.api.domain import knowledge
 from services.api.domain.knowledge import FileState, KnowledgeFile, Splitting
 from services.api.domain.names import FileName, KnowledgeBaseName
 from services.api.domain.ports import Retriever
+from services.api.knowledge.fingerprint import likenesses
 from services.api.knowledge.orders import NewKnowledgeBase, Upload
+from services.api.knowledge.rebuilding import reindex
 from services.api.knowledge.render import (
     base_details,
     failure_sentence,
@@ -27,17 +31,20 @@ from services.api.knowledge.render import (
     like_pattern,
     listed_document,
     preview_body,
+    reindexed_event,
     similarity_floor,
 )
 from services.api.knowledge.service import KnowledgeService
-from services.foundation.errors import ChatchatError, KnowledgeBaseNotFound
-from services.foundation.http import language_of, sentence
+from services.foundation.errors import ChatchatError, InvalidRequest, KnowledgeBaseNotFound
+from services.foundation.http import envelope_body, language_of, request_id_of, sentence
+from services.foundation.sse import closing, event_response
 from services.wire.chatchat import (
     CancelDocs,
     CreateKnowledgeBase,
     DeleteDocs,
     Envelope,
     FoundDocument,
+    RecreateVectorStore,
     SearchRequest,
     UpdateDocs,
 )
@@ -98,7 +105,7 @@ def upload_form(
 
 def router(service: KnowledgeService, retriever: Retriever, presentation: Presentation) -> APIRouter:
     """The endpoints over a service and a retriever."""
-    bases, files = _Bases(service), _Files(service, presentation)
+    bases, files = _Bases(service, presentation), _Files(service, presentation)
     search = _Search(service, retriever, presentation)
     routes = APIRouter(prefix="/knowledge_base", tags=[_TAG])
     for method, path, endpoint in (
@@ -117,6 +124,9 @@ def router(service: KnowledgeService, retriever: Retriever, presentation: Presen
         ("POST", "/delete_docs", files.delete_docs),
     ):
         routes.add_api_route(path, endpoint, methods=[method])
+    routes.add_api_route(
+        "/recreate_vector_store", bases.recreate_vector_store, methods=["POST"], response_class=EventSourceResponse
+    )
     routes.add_api_route("/download_doc", files.download_doc, methods=["GET"], response_class=FileResponse)
     return routes
 
@@ -124,8 +134,9 @@ def router(service: KnowledgeService, retriever: Retriever, presentation: Presen
 class _Bases:
     """Endpoints about whole bases."""
 
-    def __init__(self, service: KnowledgeService) -> None:
+    def __init__(self, service: KnowledgeService, presentation: Presentation) -> None:
         self._service = service
+        self._language = presentation.language
 
     async def list_knowledge_bases(self) -> Envelope:
         return Envelope(data=[base.name.value for base, _ in await self._service.bases()])
@@ -149,6 +160,47 @@ class _Bases:
         name = KnowledgeBaseName.parse(knowledge_base_name)
         await self._service.delete(name)
         return Envelope(msg=f"成功删除知识库 {name}")
+
+    async def recreate_vector_store(self, body: RecreateVectorStore, request: Request) -> EventSourceResponse:
+        """Index every file in the base's folder again, an event for each. Until a file is done its old passages answer.
+
+        The files go on being indexed when the client leaves.
+        """
+        request_id, language = request_id_of(request), language_of(request, self._language)
+        base = await self._to_rebuild(body)
+        splitting = Splitting(None, body.chunk_size, body.chunk_overlap)
+
+        async def lines() -> AsyncIterator[str]:
+            async with closing(reindex(self._service, base, splitting)) as outcomes:
+                async for done in outcomes:
+                    yield reindexed_event(base.name, done, language)
+
+        def failure(error: ChatchatError) -> str:
+            return json.dumps(envelope_body(error, request_id, language), ensure_ascii=False)
+
+        return event_response(lines(), failure=failure)
+
+    async def _to_rebuild(self, body: RecreateVectorStore) -> knowledge.KnowledgeBase:
+        """The base, made if that is allowed. One that exists keeps its embedding model and its vector store."""
+        name = KnowledgeBaseName.parse(body.knowledge_base_name)
+        try:
+            base = await self._service.get(name)
+        except KnowledgeBaseNotFound:
+            if not body.allow_empty_kb:
+                raise
+            wanted = NewKnowledgeBase(name, embedding_model=body.embed_model, vector_store=body.vs_type)
+            return await self._service.create(wanted)
+        if body.embed_model not in {None, base.embedding_model}:
+            reason = (
+                f"{base.name} is embedded with {base.embedding_model!r}, and vectors of two models do not mix; "
+                f"to rebuild it with another one, run init_database.py -r -n {base.name} -e MODEL"
+            )
+            raise InvalidRequest(field="embed_model", reason=reason)
+        if body.vs_type not in {None, base.vector_store}:
+            raise InvalidRequest(
+                field="vs_type", reason=f"the vectors of {base.name} are kept in {base.vector_store!r}"
+            )
+        return base
 
 
 class _Search:
@@ -204,7 +256,9 @@ class _Files:
         language = language_of(request, self._language)
         name = KnowledgeBaseName.parse(knowledge_base_name)
         found, progress = await self._service.files(name), await self._service.progress(name)
-        return Envelope(data=[file_details(file, language, progress.get(file.id)).model_dump() for file in found])
+        alike = await asyncio.to_thread(likenesses, found)
+        details = [file_details(file, language, progress.get(file.id), alike[file.id]) for file in found]
+        return Envelope(data=[one.model_dump() for one in details])
 
     async def supported_files(self) -> Envelope:
         return Envelope(data=list(self._supported))

@@ -149,6 +149,10 @@ class KnowledgeService:
             base = await work.knowledge_bases.get(name)
             return await work.files.of_base(base.id)
 
+    async def names_in_folder(self, base: KnowledgeBase) -> list[FileName]:
+        """The files that lie in a base's folder, with or without a record."""
+        return await asyncio.to_thread(self._folders.names, base.name)
+
     async def progress(self, name: KnowledgeBaseName) -> Mapping[FileId, Progress]:
         """How far the base's files have got that are to be indexed. Raises KnowledgeBaseNotFound."""
         return await self._queue.progress(await self.get(name))
@@ -212,8 +216,10 @@ class KnowledgeService:
                 raise KnowledgeBaseNotFound(name=base.name.value) from None
         return await self._queue.finished(base, record) if upload.wait else record
 
-    async def adopt(self, name: KnowledgeBaseName, file: FileName, splitting: Splitting | None = None) -> KnowledgeFile:
-        """Index a file that lies in the base's folder, with or without a record.
+    async def adopt(
+        self, name: KnowledgeBaseName, file: FileName, splitting: Splitting | None = None, *, wait: bool = True
+    ) -> KnowledgeFile:
+        """Index a file that lies in the base's folder, with or without a record; or only put it in line.
 
         Raises:
             KnowledgeBaseNotFound, FileNotInBase, UnsupportedFile.
@@ -231,7 +237,7 @@ class KnowledgeService:
             record = await self._save_record(base, file, stored, known)
             splitter = self._splitter(splitting or Splitting(), base)
             record = await self._queue.put(record, splitter)
-        return await self._queue.finished(base, record)
+        return await self._queue.finished(base, record) if wait else record
 
     async def cancel(self, name: KnowledgeBaseName, file: FileName) -> KnowledgeFile:
         """Give up indexing a file; its record when that is done. What was found of it before is found still.
@@ -277,7 +283,28 @@ class KnowledgeService:
             for file in await self.files(base.name):
                 if file.state is FileState.PENDING and file.id not in jobs:
                     log.info("putting %r of %r in line again", file.name.value, base.name.value)
-                    await self._queue.put(file, self._splitter(Splitting(), base))
+                    await self.put_in_line(base, file.name)
+
+    async def put_in_line(self, base: KnowledgeBase, name: FileName) -> KnowledgeFile | None:
+        """Have a file indexed that has no job, but is to be indexed or holds something else than its record says.
+
+        Its record in line; None when there is nothing to do for it any more.
+        """
+        async with self._lock(base, name):
+            async with self._indexes.storage.begin() as work:
+                known = await work.files.find(base.id, name)
+                if known is None or await work.jobs.find(known.id) is not None:
+                    return None
+            if known.state is not FileState.PENDING:
+                stored = await asyncio.to_thread(self._folders.describe, base.name, name)
+                if stored is None or stored.sha256 == known.sha256:
+                    return None
+                known = await self._save_record(base, name, stored, known)
+            return await self._queue.put(known, self._splitter(Splitting(), base))
+
+    async def finished(self, base: KnowledgeBase, file: KnowledgeFile) -> KnowledgeFile:
+        """Wait until a file in line is done with. Raises as `IndexQueue.finished`."""
+        return await self._queue.finished(base, file)
 
     async def stop(self) -> None:
         """End what goes on in the background."""

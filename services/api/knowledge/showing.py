@@ -16,6 +16,8 @@ from rich.text import Text
 from services.api.domain import ingestion
 from services.api.domain.knowledge import FileId
 from services.api.domain.names import KnowledgeBaseName
+from services.api.knowledge.consistency import Inspection
+from services.api.knowledge.findings import Verdict
 from services.api.knowledge.maintenance import Maintenance, Outcome, Step, Task
 from services.api.knowledge.service import KnowledgeService
 from services.foundation.errors import ChatchatError
@@ -47,6 +49,17 @@ async def show(maintenance: Maintenance, knowledge: KnowledgeService, steps: Seq
     if steps:
         console.print(summary(outcomes))
     return sum(1 for outcome in outcomes if outcome.failure and not outcome.skipped)
+
+
+async def show_inspection(inspection: Inspection, named: Sequence[KnowledgeBaseName], console: Console) -> int:
+    """Check the named bases, or all, and print what was found; returns how many findings need a person."""
+    report = await inspection.run(named, wait=True)
+    for line in report.lines():
+        console.print(line, markup=False)
+    left = sum(finding.verdict is Verdict.NEEDS_PERSON for finding in report.findings)
+    done = sum(finding.verdict is Verdict.REPAIRED for finding in report.findings)
+    console.print(f"check: {done} faults repaired, {left} left for a person", markup=False)
+    return left
 
 
 def summary(outcomes: Sequence[Outcome]) -> Table:

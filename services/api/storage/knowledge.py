@@ -199,6 +199,7 @@ def _file_values(file: KnowledgeFile) -> dict[str, object]:
         "state": file.state.value,
         "failure": failure,
         "warnings": list(file.warnings),
+        "fingerprint": None if file.fingerprint is None else f"{file.fingerprint:016x}",
     }
 
 
@@ -218,6 +219,7 @@ def _file(row: KnowledgeFileRecord) -> KnowledgeFile:
         warnings=tuple(row.warnings),
         loader=row.loader,
         splitter=row.splitter,
+        fingerprint=None if row.fingerprint is None else int(row.fingerprint, 16),
     )
 
 

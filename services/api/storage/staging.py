@@ -55,6 +55,14 @@ class SqlStagedChunks:
         wanted = select(StagedChunkRecord.id).where(StagedChunkRecord.file_id == file)
         return [ChunkId(id_) for id_ in await self._session.scalars(wanted.order_by(StagedChunkRecord.position))]
 
+    async def texts(self, file: FileId, *, limit: int) -> list[str]:
+        wanted = select(StagedChunkRecord.text).where(StagedChunkRecord.file_id == file)
+        return list(await self._session.scalars(wanted.order_by(StagedChunkRecord.position).limit(limit)))
+
+    async def ids_of_base(self, base: KnowledgeBaseId) -> set[ChunkId]:
+        wanted = select(StagedChunkRecord.id).where(StagedChunkRecord.knowledge_base_id == base)
+        return {ChunkId(id_) for id_ in await self._session.scalars(wanted)}
+
     async def publish(self, file: FileId) -> None:
         await self._session.execute(delete(ChunkRecord).where(ChunkRecord.file_id == file))
         columns = [getattr(StagedChunkRecord, column) for column in _COLUMNS]

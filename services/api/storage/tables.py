@@ -99,7 +99,7 @@ class KnowledgeBaseRecord(Record):
 
 
 class KnowledgeFileRecord(Record):
-    """One file of one base."""
+    """One file of one base. `fingerprint`: 16 hex digits: half of its values are too large for a signed integer."""
 
     __tablename__ = "knowledge_files"
     __table_args__ = (UniqueConstraint("knowledge_base_id", "name"),)
@@ -118,6 +118,7 @@ class KnowledgeFileRecord(Record):
     warnings: Mapped[list[str]]
     loader: Mapped[str]
     splitter: Mapped[str]
+    fingerprint: Mapped[str | None] = mapped_column(String(16))
 
 
 class ChunkRecord(Record):

@@ -171,6 +171,11 @@ class Knowledge(Node):
     ingest_processes: int = Field(default=1, ge=1, le=64, description="Processes that index files.")
     parallel_files: int = Field(default=2, ge=1, le=64, description="Files ingested at a time, by each process.")
     embed_batch: int = Field(default=32, ge=1, le=1024, description="Chunks embedded per request.")
+    check_hours: float = Field(
+        default=24,
+        ge=0,
+        description="Hours between checks that disk, database and indexes agree, by the first ingest process; 0: none.",
+    )
     parsing: Parsing = Field(default=Parsing(), description="Limits on the processes that read files.")
     retrieval: Retrieval = Field(default=Retrieval(), description="Retrieval.")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.api.bootstrap import Replacements, build
+from services.api.bootstrap import Replacements, Role, build
 from services.foundation.errors import ChatchatError, InvalidSetting, UnknownVariant
 from services.foundation.settings.tree import Settings
 
@@ -18,6 +18,22 @@ def settings(folder: Path, **knowledge: object) -> Settings:
 def test_constructors_open_nothing(tmp_path: Path) -> None:
     build(settings(tmp_path), Replacements())
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("role", "number", "hours", "checks"),
+    [
+        (Role.INGEST, 1, 24, True),
+        (Role.INGEST, 1, 0, False),
+        (Role.INGEST, 2, 24, False),
+        (Role.API, 1, 24, False),
+        (Role.SCRIPT, 1, 24, False),
+        (Role.WHOLE, 1, 24, False),
+    ],
+)
+def test_one_process_makes_the_checks(tmp_path: Path, role: Role, number: int, hours: int, *, checks: bool) -> None:
+    parts = build(settings(tmp_path, check_hours=hours), Replacements(), role, number=number)
+    assert (parts.schedule is not None) is checks
 
 
 @pytest.mark.parametrize(

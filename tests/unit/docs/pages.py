@@ -31,6 +31,7 @@ EXAMPLES = {
     "add-an-endpoint": ["python"],
     "add-an-engine": ["python"],
     "ask-over-http": ["console"],
+    "check-and-repair": ["console"],
     "choose-a-splitter": ["yaml"],
     "configure": ["console", "yaml"],
     "move-from-0.2": ["console"],

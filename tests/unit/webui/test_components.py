@@ -71,7 +71,15 @@ def file(**more: object) -> FileDetails:
 def test_state_and_remarks_of_a_file() -> None:
     assert state_of(file(), EN) == "✓ Searchable"
     assert state_of(file(state="resting"), EN) == "resting"
-    assert remarks_of(file(failure="It broke.", warnings=["Page 2 has no text."])) == "It broke. Page 2 has no text."
+    torn = file(failure="It broke.", warnings=["Page 2 has no text."])
+    assert remarks_of(torn, EN) == "It broke. Page 2 has no text."
+
+
+def test_a_file_that_is_like_others_names_them() -> None:
+    copy = file(duplicate_of="a{0}.txt", similar_to=["b.txt", "c.txt"])
+    assert remarks_of(copy, EN) == "Same content as a{0}.txt. Nearly the same text as b.txt, c.txt."
+    assert remarks_of(copy, ZH) == "与 a{0}.txt 内容相同。 与 b.txt, c.txt 内容相近。"
+    assert remarks_of(file(), EN) == ""
 
 
 @pytest.mark.parametrize(("size", "words"), [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KB"), (300 * 2**20, "300 MB")])

@@ -121,6 +121,14 @@ class SqliteFtsIndex:
 
         return await self._reader.run(read)
 
+    async def bases(self) -> set[KnowledgeBaseId]:
+        def read(connection: sqlite3.Connection) -> set[KnowledgeBaseId]:
+            names = [name.removeprefix(f"{_SCHEME}_") for (name,) in connection.execute(_TABLES)]
+            known = {base for (base,) in connection.execute(_BASES)}
+            return {KnowledgeBaseId(name) for name in {*names, *known} if _GENERATED_ID.fullmatch(name)}
+
+        return await self._reader.run(read)
+
     async def drop(self, base: KnowledgeBaseId) -> None:
         def write(connection: sqlite3.Connection) -> None:
             with _transaction(connection):
@@ -151,6 +159,8 @@ class SqliteFtsIndex:
 _ROWS = f"{_SCHEME}_rows"
 _IDS = f"SELECT chunk FROM {_ROWS} WHERE base = ?"  # noqa: S608 - constants
 _COUNT = f"SELECT count(*) FROM {_ROWS} WHERE base = ?"  # noqa: S608
+_BASES = f"SELECT DISTINCT base FROM {_ROWS}"  # noqa: S608
+_TABLES = f"SELECT name FROM sqlite_master WHERE type = 'table' AND name GLOB '{_SCHEME}_*'"  # noqa: S608
 _FORGET = f"DELETE FROM {_ROWS} WHERE base = ?"  # noqa: S608
 
 

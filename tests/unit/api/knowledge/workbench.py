@@ -13,6 +13,7 @@ from typing import ClassVar
 from services.api.domain.knowledge import Document, FileId, KnowledgeFile, Passage, Query, Section, SourceFile, Vector
 from services.api.domain.names import FileName, KnowledgeBaseName
 from services.api.domain.ports import Loader, Splitter
+from services.api.knowledge.consistency import Inspection, RepairMeans
 from services.api.knowledge.files import ContentFolders
 from services.api.knowledge.indexing import Indexer
 from services.api.knowledge.ingest import Indexes, IngestLimits, Ingestor
@@ -125,6 +126,7 @@ class Workbench:
     indexer: Indexer
     retriever: HybridRetriever
     maintenance: Maintenance
+    inspection: Inspection
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     def start(self) -> None:
@@ -207,4 +209,5 @@ def workbench(
     service = KnowledgeService(indexes, folders, indexing, catalogue, settings)
     retriever = HybridRetriever(indexes, speaks, Retrieval(candidates=50))
     maintenance = Maintenance(service, folders)
-    return Workbench(root, indexes, kept, speaks, parser, folders, service, indexer, retriever, maintenance)
+    inspection = Inspection(indexes, folders, service, RepairMeans(speaks, 2, owns_vectors=True, extensions=[".txt"]))
+    return Workbench(root, indexes, kept, speaks, parser, folders, service, indexer, retriever, maintenance, inspection)

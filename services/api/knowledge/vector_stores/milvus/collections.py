@@ -116,6 +116,11 @@ class Collections:
                 return set()
             raise
 
+    def bases(self) -> set[KnowledgeBaseId]:
+        names = self._client.list_collections(**self._wait)
+        found = {name.removeprefix(_PREFIX) for name in names if name.startswith(_PREFIX)}
+        return {KnowledgeBaseId(name) for name in found if _GENERATED_ID.fullmatch(name)}
+
     def _page_through(self, base: KnowledgeBaseId) -> set[ChunkId]:
         pages = self._client.query_iterator(
             _collection(base),

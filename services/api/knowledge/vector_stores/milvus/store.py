@@ -69,6 +69,9 @@ class MilvusStore:
     async def ids(self, base: KnowledgeBaseId) -> set[ChunkId]:
         return await self._read(lambda collections: collections.ids(base))
 
+    async def bases(self) -> set[KnowledgeBaseId]:
+        return await self._read(Collections.bases)
+
     async def drop(self, base: KnowledgeBaseId) -> None:
         await self._write(lambda collections: collections.drop(base))
 
