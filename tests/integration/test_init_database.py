@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from fastapi import FastAPI, Request
 
@@ -37,17 +38,21 @@ class Script:
     milvus_health_port: int = field(default_factory=free_port)
     said: str = ""
 
-    async def run(self, *arguments: str, folder: Path | None = None) -> int:
-        """Run the script to its end; returns the exit code."""
-        environment = os.environ | {  # noqa: TID251
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of every process over the data folder."""
+        return os.environ | {  # noqa: TID251
             "CHATCHAT_SERVER__DATA_DIR": str(self.data),
             "CHATCHAT_SERVER__GATEWAY__PORT": str(self.gateway_port),
             "CHATCHAT_SERVER__MILVUS__PORT": str(self.milvus_port),
             "CHATCHAT_SERVER__MILVUS_HEALTH__PORT": str(self.milvus_health_port),
             "CHATCHAT_SERVER__LOGGING__FOLDER": str(self.data / "logs"),
         }
+
+    async def run(self, *arguments: str, folder: Path | None = None) -> int:
+        """Run the script to its end; returns the exit code."""
         process = await asyncio.create_subprocess_exec(
-            sys.executable, str(SCRIPT), *arguments, cwd=folder or self.data, env=environment,
+            sys.executable, str(SCRIPT), *arguments, cwd=folder or self.data, env=self.environment,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
         async with asyncio.timeout(60):
@@ -236,3 +241,33 @@ async def test_a_check_repairs_what_was_torn_and_says_so(served: Script):
     assert await vectors.ids(KnowledgeBaseId(base)) == live == set(served.rows("SELECT chunk FROM keyword_1_rows"))
     assert await vectors.bases() == {KnowledgeBaseId(base)}
     await vectors.stop()
+
+
+async def test_a_check_works_beside_the_process_that_has_the_vectors_open(served: Script):
+    served.lay("年假.txt", "年假 五天")
+    assert await served.run("-i") == 0
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "services.api", "milvus"), cwd=SCRIPT.parent, env=served.environment
+    )
+    try:
+        async with asyncio.timeout(60), httpx.AsyncClient(trust_env=False) as client:
+            while not await _is_up(client, f"http://127.0.0.1:{served.milvus_health_port}/healthz"):
+                await asyncio.sleep(0.2)
+        (base,), (chunk,) = served.rows("SELECT id FROM knowledge_bases"), served.rows("SELECT id FROM chunks")
+        vectors = MilvusStore(served.data, {"lite_uri": f"http://127.0.0.1:{served.milvus_port}"})
+        await vectors.start()
+        await vectors.remove(KnowledgeBaseId(base), [ChunkId(chunk)])
+        assert await served.run("--check") == 0, served.said
+        assert "repaired: 1 chunks had no vector and were embedded again" in served.said
+        assert await vectors.ids(KnowledgeBaseId(base)) == {chunk}
+        await vectors.stop()
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def _is_up(client: httpx.AsyncClient, url: str) -> bool:
+    try:
+        return (await client.get(url)).status_code == 200
+    except httpx.HTTPError:
+        return False
