@@ -92,8 +92,9 @@ async def test_a_file_that_takes_all_day_is_given_up(tmp_path: Path):
 
 async def test_a_file_that_needs_too_much_memory_is_given_up_and_the_next_is_read(tmp_path: Path):
     async with pool(replace(LIMITS, memory_bytes=100_000_000)) as parser:
+        page = b"<html><body>" + b"<p>" + b"<b>a</b> c " * 1_500_000 + b"</p></body></html>"  # a tree is built of it
         with pytest.raises(ReadingTooDemanding) as raised:
-            await parser.parse(written(tmp_path, "big.txt", LONG * 2), CUT)
+            await parser.parse(written(tmp_path, "big.html", page), CUT)
         assert raised.value.facts["limit_mb"] == 100
         assert (await parser.parse(small(tmp_path), CUT)).passages
 
