@@ -90,12 +90,14 @@ async def test_a_deleted_base_leaves_nothing_on_disk(real: ApiBench, tmp_path: P
 
 async def test_details_tell_what_a_list_needs(api: ApiBench):
     body = {"knowledge_base_name": BASE, "kb_info": "说明", "vector_store_type": "milvus", "embed_model": "embed"}
-    await api.post("/knowledge_base/create_knowledge_base", body)
+    cut = {"text_splitter": "recursive", "chunk_size": 120, "chunk_overlap": 0}
+    await api.post("/knowledge_base/create_knowledge_base", {**body, **cut})
     await api.upload(LEAVE)
     (details,) = (await api.get("/knowledge_base/details")).json()["data"]
     assert details.pop("created_at").endswith("+00:00")
     assert details == {
         "name": BASE, "description": "说明", "embedding_model": "embed", "vector_store": "milvus", "file_count": 1,
+        **cut,
     }  # fmt: skip
 
 
@@ -138,7 +140,7 @@ async def test_a_failed_file_says_why_in_its_list(api: ApiBench):
     assert torn["failure"].startswith("The file 'd.pdf' could not be read")
     assert list(whole) == [
         "name", "size_bytes", "state", "version", "chunk_count", "modified_at", "failure", "failure_code", "warnings",
-        "stage", "progress_done", "progress_total",
+        "stage", "progress_done", "progress_total", "duplicate_of", "similar_to",
     ]  # fmt: skip
     assert (whole["state"], whole["version"], whole["chunk_count"], whole["failure"]) == ("indexed", 1, 1, None)
     assert whole["size_bytes"] == len(LEAVE[1].encode())
