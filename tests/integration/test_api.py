@@ -3,27 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.integration.api_bench import BASE, LEAVE, SICK, ApiBench, api_bench, settings_for
-
-
-@pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[ApiBench]:
-    async with api_bench(settings_for(tmp_path)) as bench:
-        yield bench
-
-
-@pytest.fixture
-async def real(tmp_path: Path) -> AsyncIterator[ApiBench]:
-    """The API over real SQLite."""
-    async with api_bench(settings_for(tmp_path), sqlite=True) as bench:
-        yield bench
-
+from tests.integration.api_bench import BASE, LEAVE, SICK, ApiBench
 
 # ---- bases ----
 

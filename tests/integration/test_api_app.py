@@ -18,12 +18,6 @@ from tests.integration.api_bench import BASE, LEAVE, SICK, ApiBench, api_bench, 
 from tests.live import free_port, serve
 
 
-@pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[ApiBench]:
-    async with api_bench(settings_for(tmp_path)) as bench:
-        yield bench
-
-
 async def test_unknown_fields_are_ignored_and_malformed_bodies_are_422(api: ApiBench):
     body = {"knowledge_base_name": BASE, "zh_title_enhance": True, "not_refresh_vs_cache": False}
     assert (await api.post("/knowledge_base/create_knowledge_base", body)).json()["code"] == 200

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -14,22 +12,10 @@ import pytest
 
 from services.api.chat.render import NOTHING_FOUND
 from services.foundation.errors import EngineFailed
-from tests.integration.api_bench import BASE, LEAVE, ApiBench, api_bench, events_of, settings_for
+from tests.integration.api_bench import BASE, LEAVE, ApiBench, events_of
 
 OWNER = "browser-0123456789"
 ASKED = "员工每年的年假有多少天可以休息呢？"
-
-
-@pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[ApiBench]:
-    async with api_bench(settings_for(tmp_path)) as bench:
-        yield bench
-
-
-@pytest.fixture
-async def real(tmp_path: Path) -> AsyncIterator[ApiBench]:
-    async with api_bench(settings_for(tmp_path), sqlite=True) as bench:
-        yield bench
 
 
 def about(query: str = ASKED, **more: object) -> dict[str, object]:

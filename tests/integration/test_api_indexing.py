@@ -3,26 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.integration.api_bench import BASE, ApiBench, api_bench, settings_for
-
-
-@pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[ApiBench]:
-    async with api_bench(settings_for(tmp_path)) as bench:
-        yield bench
-
-
-@pytest.fixture
-async def real(tmp_path: Path) -> AsyncIterator[ApiBench]:
-    """The API over real SQLite."""
-    async with api_bench(settings_for(tmp_path), sqlite=True) as bench:
-        yield bench
+from tests.integration.api_bench import BASE, ApiBench
 
 
 async def test_a_preview_cuts_a_file_and_keeps_nothing(real: ApiBench, tmp_path: Path):

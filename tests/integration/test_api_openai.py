@@ -5,22 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import openai
 import pytest
 from openai.types.chat import ChatCompletionMessageParam
 
 from services.foundation.errors import EngineFailed
-from tests.integration.api_bench import BASE, LEAVE, SICK, ApiBench, api_bench, settings_for
+from tests.integration.api_bench import BASE, LEAVE, SICK, ApiBench
 
 ASKED = "员工每年的年假有多少天可以休息呢？"
-
-
-@pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[ApiBench]:
-    async with api_bench(settings_for(tmp_path)) as bench:
-        yield bench
 
 
 @pytest.fixture

@@ -21,11 +21,11 @@ from services.api.domain.knowledge import (
 )
 from services.api.domain.names import FileName, KnowledgeBaseName
 from services.api.domain.ports import Embedder, TextIndex, VectorStore
-from services.api.knowledge.files import ContentFolders, StoredFile
+from services.api.knowledge.files import ContentFolders
 from services.api.knowledge.findings import BaseFindings, Fault, Finding, InspectionReport
-from services.api.knowledge.ingest import Indexes, purge
+from services.api.knowledge.ingest import Indexes, check_dimensions, purge, with_vectors
 from services.api.knowledge.service import KnowledgeService
-from services.foundation.errors import ChatchatError, EmbedderChanged, InvalidName
+from services.foundation.errors import ChatchatError
 
 log = logging.getLogger(__name__)
 _CONTENT_COUNTS = {FileState.INDEXED, FileState.FAILED}
@@ -130,18 +130,12 @@ class Inspection:
         """The files whose content is gone, and those whose content is not what the record says."""
         lost, changed = [], []
         for file in files:
-            stored = await asyncio.to_thread(self._stored, base.name, file.name)
+            stored = await asyncio.to_thread(self._folders.look_up, base.name, file.name)
             if stored is None:
                 lost.append(file.name)
             elif file.state in _CONTENT_COUNTS and stored.sha256 != file.sha256:
                 changed.append(file.name)
         return lost, changed
-
-    def _stored(self, base: KnowledgeBaseName, name: FileName) -> StoredFile | None:
-        try:
-            return self._folders.describe(base, name)
-        except InvalidName:  # a link that leads out took its place
-            return None
 
     async def _put_in_line(self, base: KnowledgeBase, names: Iterable[FileName]) -> list[KnowledgeFile]:
         put = [await self._knowledge.put_in_line(base, name) for name in names]
@@ -217,12 +211,9 @@ class Inspection:
             return []
         texts = [chunk.indexed_text for chunk in chunks]
         vectors = await self._means.embedder.embed_documents(base.embedding_model, texts)
-        for actual in {len(vector) for vector in vectors if vector is not None} - {base.dimensions}:
-            if base.dimensions is not None:
-                raise EmbedderChanged(
-                    name=base.name.value, model=base.embedding_model, expected=base.dimensions, actual=actual
-                )
-        return [EmbeddedChunk(chunk.id, vector) for chunk, vector in zip(chunks, vectors, strict=True) if vector]
+        embedded = with_vectors(chunks, vectors)
+        check_dimensions(base, embedded)
+        return embedded
 
     async def _forget_removed(self, base: KnowledgeBase, chunks: Sequence[Chunk]) -> None:
         """Take back from the indexes what was removed or replaced while it was on its way there."""
@@ -234,8 +225,7 @@ class Inspection:
             if not is_gone:
                 await work.stale.add(base.id, removed)
         if is_gone:
-            await self._indexes.vectors.drop(base.id)
-            await self._indexes.keywords.drop(base.id)
+            await self._indexes.drop(base.id)
         elif removed:
             await purge(self._indexes)
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import hashlib
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from services.api.domain.knowledge import KnowledgeBase, KnowledgeBaseId
+from services.api.domain.knowledge import KnowledgeBase, KnowledgeBaseId, KnowledgeFile
 from services.api.domain.names import FileName, KnowledgeBaseName
 from services.foundation.errors import EmptyFile, FileTooLarge, InvalidName
 from services.foundation.paths import atomic_write, join_inside
@@ -29,6 +31,17 @@ class StoredFile:
 
     size_bytes: int
     sha256: str
+
+    def put_on(self, record: KnowledgeFile) -> KnowledgeFile:
+        """The record with this as its content, stored now; another content, or the first, is a new version."""
+        is_new = record.version == 0 or record.sha256 != self.sha256
+        return dataclasses.replace(
+            record,
+            size_bytes=self.size_bytes,
+            sha256=self.sha256,
+            version=record.version + is_new,
+            modified_at=datetime.now(UTC),
+        )
 
 
 class ContentFolders:
@@ -89,6 +102,13 @@ class ContentFolders:
             return None
         with path.open("rb") as handle:
             return StoredFile(path.stat().st_size, hashlib.file_digest(handle, "sha256").hexdigest())
+
+    def look_up(self, base: KnowledgeBaseName, name: FileName) -> StoredFile | None:
+        """As `describe`; None, too, when a link that leads out has taken the file's place."""
+        try:
+            return self.describe(base, name)
+        except InvalidName:
+            return None
 
     def remove(self, base: KnowledgeBaseName, name: FileName) -> None:
         """Delete a file; an absent one is no error."""

@@ -13,14 +13,12 @@ import logging
 import time
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 from services.api.domain.ingestion import Hold, IngestJob, JobLost, Progress, Stage
 from services.api.domain.knowledge import FileId, KnowledgeBaseId, SourceFile
-from services.api.domain.names import FileName, KnowledgeBaseName
 from services.api.knowledge.files import ContentFolders, StoredFile
 from services.api.knowledge.ingest import Indexes, Ingestor, Work, purge, retire_staged
-from services.foundation.errors import ChatchatError, FileNotInBase, InvalidName
+from services.foundation.errors import ChatchatError, FileNotInBase
 
 log = logging.getLogger(__name__)
 _HOLD_SECONDS = 10.0
@@ -143,8 +141,7 @@ class Indexer:
             await unit.jobs.let_go(file, self._hold)
             is_gone = run.base is not None and await unit.knowledge_bases.find(run.base) is None
         if run.base is not None and is_gone:  # deleted while a batch of it was on its way
-            await self._indexes.vectors.drop(run.base)
-            await self._indexes.keywords.drop(run.base)
+            await self._indexes.drop(run.base)
 
     async def _begin_next(self) -> bool:
         async with self._indexes.storage.begin() as unit:
@@ -165,7 +162,7 @@ class Indexer:
         log.info("indexing %r of %r, attempt %d", file.name.value, base.name.value, job.attempt)
         work = Work(base, file, job, self._hold.holder, run.hear)
         try:
-            stored = await asyncio.to_thread(self._stored, base.name, file.name)
+            stored = await asyncio.to_thread(self._folders.look_up, base.name, file.name)
             if stored is None:
                 await self._ingestor.fail(work, FileNotInBase(knowledge_base=base.name.value, file=file.name.value))
                 return
@@ -176,21 +173,9 @@ class Indexer:
         except JobLost:
             log.info("%r of %r is somebody else's now", file.name.value, base.name.value)
 
-    def _stored(self, base: KnowledgeBaseName, name: FileName) -> StoredFile | None:
-        try:
-            return self._folders.describe(base, name)
-        except InvalidName:  # a link that leads out took its place
-            return None
-
     async def _of_new_content(self, work: Work, stored: StoredFile) -> Work:
         """The work on what lies there now: the process that stored it died before it could say so."""
-        file = dataclasses.replace(
-            work.file,
-            size_bytes=stored.size_bytes,
-            sha256=stored.sha256,
-            version=work.file.version + 1,
-            modified_at=datetime.now(UTC),
-        )
+        file = stored.put_on(work.file)
         job = IngestJob(file.id, file.sha256, work.job.splitter, work.job.attempt)
         async with self._indexes.storage.begin() as unit:
             await unit.jobs.save(job, work.holder)

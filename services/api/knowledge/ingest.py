@@ -51,6 +51,11 @@ class Indexes:
     vectors: VectorStore
     keywords: TextIndex
 
+    async def drop(self, base: KnowledgeBaseId) -> None:
+        """Have both indexes forget all of a base."""
+        await self.vectors.drop(base)
+        await self.keywords.drop(base)
+
 
 @dataclass(frozen=True, slots=True)
 class IngestLimits:
@@ -194,11 +199,9 @@ class Ingestor:
         return batch, asyncio.create_task(self._embed(work.base.embedding_model, texts))
 
     async def _index_batch(self, base: KnowledgeBase, batch: Sequence[Chunk], vectors: Sequence[Vector | None]) -> None:
-        embedded = [
-            EmbeddedChunk(chunk.id, vector) for chunk, vector in zip(batch, vectors, strict=True) if vector is not None
-        ]
+        embedded = with_vectors(batch, vectors)
         if embedded:
-            await self._check_dimensions(base, len(embedded[0].vector))
+            await self._settle_dimensions(base, embedded)
         await _to_the_end(self._keep(base, batch, embedded))
 
     async def _keep(self, base: KnowledgeBase, batch: Sequence[Chunk], embedded: Sequence[EmbeddedChunk]) -> None:
@@ -221,15 +224,14 @@ class Ingestor:
             await asyncio.sleep(pause_seconds)
         return await work()
 
-    async def _check_dimensions(self, base: KnowledgeBase, actual: int) -> None:
+    async def _settle_dimensions(self, base: KnowledgeBase, embedded: Sequence[EmbeddedChunk]) -> None:
+        """The first vectors say how long the base's are; the others must be as long."""
         async with self._indexes.storage.begin() as unit:
             known = await unit.knowledge_bases.get(base.name)
             if known.dimensions is None:
-                await unit.knowledge_bases.update(dataclasses.replace(known, dimensions=actual))
-            elif known.dimensions != actual:
-                raise EmbedderChanged(
-                    name=base.name.value, model=base.embedding_model, expected=known.dimensions, actual=actual
-                )
+                known = dataclasses.replace(known, dimensions=len(embedded[0].vector))
+                await unit.knowledge_bases.update(known)
+        check_dimensions(known, embedded)
 
     async def _switch(self, work: Work) -> None:
         """Make the staged chunks the file's chunks in one commit, then have the indexes forget what is stale."""
@@ -307,6 +309,22 @@ async def purge(indexes: Indexes) -> None:
 async def _some_stale(storage: Storage) -> Mapping[KnowledgeBaseId, list[ChunkId]]:
     async with storage.begin() as unit:
         return await unit.stale.some(limit=_STALE_PER_BATCH)
+
+
+def with_vectors(chunks: Sequence[Chunk], vectors: Sequence[Vector | None]) -> list[EmbeddedChunk]:
+    """The chunks that have a vector, with it."""
+    return [
+        EmbeddedChunk(chunk.id, vector) for chunk, vector in zip(chunks, vectors, strict=True) if vector is not None
+    ]
+
+
+def check_dimensions(base: KnowledgeBase, embedded: Sequence[EmbeddedChunk]) -> None:
+    """Raises EmbedderChanged when the vectors are not of the length that the base's have, if it has any."""
+    for actual in {len(each.vector) for each in embedded} - {base.dimensions}:
+        if base.dimensions is not None:
+            raise EmbedderChanged(
+                name=base.name.value, model=base.embedding_model, expected=base.dimensions, actual=actual
+            )
 
 
 def make_chunks(file: KnowledgeFile, passages: Sequence[Passage]) -> list[Chunk]:

@@ -120,8 +120,7 @@ class KnowledgeService:
     async def _finish_deletion(self, base: KnowledgeBaseId) -> None:
         async with self._indexes.storage.begin() as work:
             await work.knowledge_bases.remove(base)
-        await self._indexes.vectors.drop(base)
-        await self._indexes.keywords.drop(base)
+        await self._indexes.drop(base)
         await asyncio.to_thread(self._folders.sweep, base)
 
     async def reset(self, name: KnowledgeBaseName, embedding_model: str | None = None) -> KnowledgeBase:
@@ -139,8 +138,7 @@ class KnowledgeService:
             for file in await work.files.of_base(base.id):
                 await work.files.remove(file.id)
             await work.knowledge_bases.update(fresh)
-        await self._indexes.vectors.drop(base.id)
-        await self._indexes.keywords.drop(base.id)
+        await self._indexes.drop(base.id)
         return fresh
 
     async def files(self, name: KnowledgeBaseName) -> list[KnowledgeFile]:
@@ -325,14 +323,8 @@ class KnowledgeService:
             created_at=now,
             modified_at=now,
         )
-        record = dataclasses.replace(
-            record,
-            size_bytes=stored.size_bytes,
-            sha256=stored.sha256,
-            version=record.version + (record.version == 0 or record.sha256 != stored.sha256),
-            state=record.state if record.sha256 == stored.sha256 else FileState.STORED,
-            modified_at=now,
-        )
+        state = record.state if record.sha256 == stored.sha256 else FileState.STORED
+        record = dataclasses.replace(stored.put_on(record), state=state)
         async with self._indexes.storage.begin() as work:
             await work.files.save(record)
         return record

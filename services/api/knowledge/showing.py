@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
-from rich.text import Text
 
 from services.api.domain import ingestion
 from services.api.domain.knowledge import FileId
 from services.api.domain.names import KnowledgeBaseName
 from services.api.knowledge.consistency import Inspection
+from services.api.knowledge.console import printable, summed_table
 from services.api.knowledge.findings import Verdict
 from services.api.knowledge.maintenance import Maintenance, Outcome, Step, Task
 from services.api.knowledge.service import KnowledgeService
@@ -66,14 +66,7 @@ def summary(outcomes: Sequence[Outcome]) -> Table:
     """A row for each base, and their sum."""
     indexes = outcomes[0].step.task not in {Task.PRUNE_DB, Task.PRUNE_FOLDER}
     names = ("base", "files", "indexed" if indexes else "removed", "failed", "skipped", "chunks")
-    made = Table(title=outcomes[0].step.task.value, title_justify="left", show_footer=True)
-    rows = list(_rows(outcomes))
-    sums = ["sum", *(str(sum(column)) for column in zip(*(numbers for _, numbers in rows), strict=True))]
-    for name, total in zip(names, sums, strict=True):
-        made.add_column(name, total, justify="left" if name == "base" else "right", overflow="fold")
-    for base, numbers in rows:
-        made.add_row(Text(base), *map(str, numbers))
-    return made
+    return summed_table(outcomes[0].step.task.value, names, list(_rows(outcomes)))
 
 
 def _rows(outcomes: Sequence[Outcome]) -> Iterator[tuple[str, list[int]]]:
@@ -125,5 +118,5 @@ class _FileBars:
 
 
 def _short(name: str) -> str:
-    shown = "".join(char if char.isprintable() else "?" for char in name)
+    shown = printable(name)
     return escape(shown if len(shown) <= _NAME_CHARS else f"{shown[: _NAME_CHARS - 1]}…")

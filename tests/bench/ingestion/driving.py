@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -16,6 +15,7 @@ import httpx
 import psutil
 import yaml
 
+from tests.bench.ingestion.uploading import repeatedly
 from tests.stack import ROOT, Stack
 
 _HWM = re.compile(r"VmHWM:\s+(\d+) kB")
@@ -84,19 +84,11 @@ class Peaks:
     def watched(self, stack: Stack) -> Iterator[None]:
         """Look five times a second while the block runs. The mark is the kernel's, so nothing between is missed."""
         assert stack.process is not None
-        ended, root = threading.Event(), psutil.Process(stack.process.pid)
-
-        def watch() -> None:
-            while not ended.wait(0.2):
-                self._look(root)
-
-        thread = threading.Thread(target=watch)
-        thread.start()
+        root = psutil.Process(stack.process.pid)
         try:
-            yield
+            with repeatedly(lambda: self._look(root), every=0.2):
+                yield
         finally:
-            ended.set()
-            thread.join()
             self._look(root)
 
     def _look(self, root: psutil.Process) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -20,7 +19,7 @@ from typing import Any
 
 import psutil
 
-from tests.bench.ingestion.uploading import Pulse, Uploaded, Uploader
+from tests.bench.ingestion.uploading import Pulse, Uploaded, Uploader, repeatedly
 from tests.bench.report import publish, table
 from tests.conftest import CORPORA
 from tests.stack import Stack
@@ -40,26 +39,19 @@ class Memory:
     @contextmanager
     def watched(self, stack: Stack) -> Iterator[None]:
         assert stack.process is not None
-        ended, root = threading.Event(), psutil.Process(stack.process.pid)
-
-        def watch() -> None:
-            while not ended.wait(0.05):
-                for process in root.children(recursive=True):
-                    with suppress(psutil.Error):
-                        words = process.cmdline()
-                        megabytes = process.memory_info().rss / 1e6
-                        if _READER in words:
-                            self.reader_mb = max(self.reader_mb, megabytes)
-                        elif "services.api" in words:
-                            self.api_mb = max(self.api_mb, megabytes)
-
-        thread = threading.Thread(target=watch)
-        thread.start()
-        try:
+        root = psutil.Process(stack.process.pid)
+        with repeatedly(lambda: self._look(root), every=0.05):
             yield
-        finally:
-            ended.set()
-            thread.join()
+
+    def _look(self, root: psutil.Process) -> None:
+        for process in root.children(recursive=True):
+            with suppress(psutil.Error):
+                words = process.cmdline()
+                megabytes = process.memory_info().rss / 1e6
+                if _READER in words:
+                    self.reader_mb = max(self.reader_mb, megabytes)
+                elif "services.api" in words:
+                    self.api_mb = max(self.api_mb, megabytes)
 
 
 @dataclass(frozen=True)

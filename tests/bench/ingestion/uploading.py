@@ -6,7 +6,7 @@ import re
 import threading
 import time
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,6 +70,24 @@ class Uploader:
         return Uploaded(seconds, record["state"], record["failure_code"], said, own, record["warnings"])
 
 
+@contextmanager
+def repeatedly(look: Callable[[], None], *, every: float) -> Iterator[None]:
+    """Look from a thread, every so many seconds, while the block runs."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(every):
+            look()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
 @dataclass
 class Pulse:
     """How fast the API answers /healthz meanwhile, in seconds."""
@@ -79,19 +97,12 @@ class Pulse:
     @contextmanager
     def beating(self, api: str) -> Iterator[None]:
         """Ask all the time while the block runs."""
-        ended = threading.Event()
+        with httpx.Client(base_url=api, timeout=30.0, trust_env=False) as http:
 
-        def beat() -> None:
-            with httpx.Client(base_url=api, timeout=30.0, trust_env=False) as http:
-                while not ended.wait(0.05):
-                    began = time.perf_counter()
-                    http.get("/healthz").raise_for_status()
-                    self.answers.append(time.perf_counter() - began)
+            def beat() -> None:
+                began = time.perf_counter()
+                http.get("/healthz").raise_for_status()
+                self.answers.append(time.perf_counter() - began)
 
-        thread = threading.Thread(target=beat)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
+            with repeatedly(beat, every=0.05):
+                yield

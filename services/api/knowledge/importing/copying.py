@@ -70,13 +70,6 @@ class Copier:
             return FileOutcome(file.path, Fate.FAILED, f"it cannot be copied ({failure.strerror})"), None
         return FileOutcome(file.path, Fate.COPIED, name=name.value), stored
 
-    def here(self, base: KnowledgeBaseName, name: FileName) -> StoredFile | None:
-        """What lies here under a name, or None."""
-        try:
-            return self._folders.describe(base, name)
-        except InvalidName:  # a link that leads out
-            return None
-
     def _is_alike(self, base: KnowledgeBaseName, name: FileName, file: FoundFile) -> bool:
         try:
             return self._folders.path(base, name).stat().st_size == file.size_bytes

@@ -124,8 +124,25 @@ class Importer:
         total_bytes = copier.check_room([target for share in taken for target in share.targets()])
         for share in taken:
             _copy_found(copier, share)
-            _find_recorded(copier, share)
+            self._find_recorded(share)
             share.outcome.files.sort(key=lambda outcome: outcome.path)
+
+    def _find_recorded(self, share: Share) -> None:
+        """Look here for the files that were on record and not in the folder."""
+        tried, missing = {outcome.path for outcome in share.outcome.files}, []
+        for record, name in share.records():
+            if record.path not in tried and name not in share.stored:
+                stored = self._folders.look_up(share.base.name, name)
+                if stored is None:
+                    missing.append(record.path)
+                else:
+                    share.stored[name] = stored
+        if share.found is not None:
+            reason = "it is on record, and not in the folder; put it there and import again, or drop it with --prune-db"
+            share.outcome.files += [FileOutcome(path, Fate.FAILED, reason) for path in missing]
+        elif missing:
+            remark = f"files on record that are not here yet: {len(missing)}; bring them with --import-folder"
+            share.outcome.remarks.append(remark)
 
 
 def _copy_found(copier: Copier, share: Share) -> None:
@@ -140,21 +157,3 @@ def _copy_found(copier: Copier, share: Share) -> None:
     outcomes += [FileOutcome(path, Fate.FAILED, reason) for path, reason in refused.items()]
     if share.found is not None:
         outcomes += share.found.left_out
-
-
-def _find_recorded(copier: Copier, share: Share) -> None:
-    """Look here for the files that were on record and not in the folder."""
-    tried, missing = {outcome.path for outcome in share.outcome.files}, []
-    for record, name in share.records():
-        if record.path not in tried and name not in share.stored:
-            stored = copier.here(share.base.name, name)
-            if stored is None:
-                missing.append(record.path)
-            else:
-                share.stored[name] = stored
-    if share.found is not None:
-        reason = "it is on record, and not in the folder; put it there and import again, or drop it with --prune-db"
-        share.outcome.files += [FileOutcome(path, Fate.FAILED, reason) for path in missing]
-    elif missing:
-        remark = f"files on record that are not here yet: {len(missing)}; bring them with --import-folder"
-        share.outcome.remarks.append(remark)

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
-from rich.text import Text
 
+from services.api.knowledge.console import printable, summed_table
 from services.api.knowledge.importing.importer import Copying, Importer, Origin
 from services.api.knowledge.importing.naming import JOINT
 from services.api.knowledge.importing.report import BaseOutcome, Fate, ImportReport
@@ -90,15 +90,8 @@ def _has_changed(base: BaseOutcome) -> bool:
 
 def table(report: ImportReport) -> Table:
     """A row for each base, and their sum."""
-    made = Table(title="import", title_justify="left", show_footer=True)
-    numbers = [_numbers(base) for base in report.bases]
-    sums = ["sum", *(str(sum(column)) for column in zip(*numbers, strict=True))]
-    for heading, total in zip(_COLUMNS, sums, strict=True):
-        made.add_column(heading, total, justify="left" if heading == "base" else "right", overflow="fold")
-    for base, row in zip(report.bases, numbers, strict=True):
-        refused = " (failed)" if base.refusal else ""
-        made.add_row(Text(f"{printable(base.name)}{refused}"), *map(str, row))
-    return made
+    rows = [(f"{printable(base.name)}{' (failed)' if base.refusal else ''}", _numbers(base)) for base in report.bases]
+    return summed_table("import", _COLUMNS, rows)
 
 
 def _numbers(base: BaseOutcome) -> list[int]:
@@ -116,8 +109,3 @@ def closing_lines(report: ImportReport) -> Iterator[str]:
         yield "All that can be imported is here already: nothing was changed."
     elif any(map(_has_changed, report.bases)):
         yield "What is new is found once it is indexed: init_database.py -i"
-
-
-def printable(text: str) -> str:
-    """A text that can do no harm to a terminal: what cannot be seen shows as `?`."""
-    return "".join(char if char.isprintable() else "?" for char in text)

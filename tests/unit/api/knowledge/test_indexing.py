@@ -37,6 +37,15 @@ async def lie_in_wait(bench: Workbench, text: str, file: FileName = FILE) -> Non
     await bench.service.add_file(BASE, Upload(file, io.BytesIO(text.encode()), replace=True, wait=False))
 
 
+async def held_at_the_embedder(first: Workbench, second: Workbench) -> asyncio.Event:
+    """Have the second process index OLD, and wait at its embedder until the event is set."""
+    second.start()
+    second.embedder.gate = gate = asyncio.Event()
+    await lie_in_wait(first, OLD)
+    await second.embedder.reached.wait()
+    return gate
+
+
 async def test_two_indexers_do_each_job_once(two: tuple[Workbench, Workbench]):
     first, second = two
     for number in range(12):
@@ -50,10 +59,7 @@ async def test_two_indexers_do_each_job_once(two: tuple[Workbench, Workbench]):
 
 async def test_a_job_that_another_process_is_at_is_given_up_and_nothing_stays(two: tuple[Workbench, Workbench]):
     first, second = two
-    second.start()
-    await lie_in_wait(first, OLD)
-    second.embedder.gate = asyncio.Event()
-    await second.embedder.reached.wait()
+    await held_at_the_embedder(first, second)
     assert (await first.service.cancel(BASE, FILE)).state is FileState.CANCELLED
     assert [len(ids) for ids in await first.indexed()] == [0, 0, 0]
     async with first.storage.begin() as work:
@@ -62,12 +68,9 @@ async def test_a_job_that_another_process_is_at_is_given_up_and_nothing_stays(tw
 
 async def test_a_new_version_takes_the_place_of_one_that_is_being_indexed(two: tuple[Workbench, Workbench]):
     first, second = two
-    second.start()
-    second.embedder.gate = asyncio.Event()
-    await lie_in_wait(first, OLD)
-    await second.embedder.reached.wait()
+    gate = await held_at_the_embedder(first, second)
     replacing = asyncio.create_task(first.add(NEW, replace=True))
-    second.embedder.gate.set()
+    gate.set()
     assert (await replacing).version == 2
     assert set(await first.found("年假 病假")) == set(NEW.splitlines())
     assert [len(ids) for ids in await first.indexed()] == [3, 3, 3]
@@ -87,15 +90,12 @@ async def test_the_job_of_a_process_that_died_is_taken_up_when_its_hold_runs_out
 
 async def test_an_indexer_whose_job_was_taken_changes_nothing(two: tuple[Workbench, Workbench]):
     first, second = two
-    second.start()
-    second.embedder.gate = asyncio.Event()
-    await lie_in_wait(first, OLD)
-    await second.embedder.reached.wait()
+    gate = await held_at_the_embedder(first, second)
     file = (await first.service.files(BASE))[0]
     async with first.storage.begin() as work:  # as if the second had been silent for too long
         await work.jobs.free(SECOND)
         await work.jobs.claim(Hold("third", 30.0))
-    second.embedder.gate.set()
+    gate.set()
     await asyncio.sleep(0.5)
     assert (await first.service.files(BASE))[0] == file
     assert await first.found("年假") == []
@@ -103,13 +103,10 @@ async def test_an_indexer_whose_job_was_taken_changes_nothing(two: tuple[Workben
 
 async def test_a_base_deleted_by_another_process_leaves_nothing_in_the_indexes(two: tuple[Workbench, Workbench]):
     first, second = two
-    second.start()
-    second.embedder.gate = asyncio.Event()
-    await lie_in_wait(first, OLD)
-    await second.embedder.reached.wait()
+    gate = await held_at_the_embedder(first, second)
     base = await first.service.get(BASE)
     await first.service.delete(BASE)
-    second.embedder.gate.set()
+    gate.set()
     await asyncio.sleep(0.5)
     assert await first.indexes.vectors.ids(base.id) == set()
     assert await first.indexes.keywords.ids(base.id) == set()

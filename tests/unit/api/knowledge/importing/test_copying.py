@@ -119,7 +119,7 @@ def test_a_link_out_of_our_folder_is_not_written_through(copier: Copier, folders
     outcome, stored = copier.copy(BASE, NAME, source(tmp_path))
     assert (outcome.fate, stored) == (Fate.FAILED, None)
     assert victim.read_bytes() == b"mine"
-    assert copier.here(BASE, NAME) is None
+    assert folders.look_up(BASE, NAME) is None
 
 
 def test_room_is_asked_for_what_is_not_here_yet(tmp_path: Path):
