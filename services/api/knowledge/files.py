@@ -17,7 +17,7 @@ from typing import IO
 
 from services.api.domain.knowledge import KnowledgeBase, KnowledgeBaseId, KnowledgeFile
 from services.api.domain.names import FileName, KnowledgeBaseName
-from services.foundation.errors import EmptyFile, FileTooLarge, InvalidName
+from services.foundation.errors import EmptyFile, FileTooLarge, InvalidName, UnreadableFile
 from services.foundation.paths import atomic_write, join_inside
 
 _BLOCK_BYTES = 1 << 20
@@ -96,12 +96,19 @@ class ContentFolders:
         return StoredFile(size, digest.hexdigest())
 
     def describe(self, base: KnowledgeBaseName, name: FileName) -> StoredFile | None:
-        """Size and hash of a file that lies in the folder, or None."""
+        """Size and hash of a file that lies in the folder, or None.
+
+        Raises:
+            UnreadableFile: the system does not let it be read.
+        """
         path = self.path(base, name)
-        if not path.is_file():
-            return None
-        with path.open("rb") as handle:
-            return StoredFile(path.stat().st_size, hashlib.file_digest(handle, "sha256").hexdigest())
+        try:
+            if not path.is_file():
+                return None
+            with path.open("rb") as handle:
+                return StoredFile(path.stat().st_size, hashlib.file_digest(handle, "sha256").hexdigest())
+        except OSError as failure:
+            raise UnreadableFile(file=name.value, reason=failure.strerror or type(failure).__name__) from failure
 
     def look_up(self, base: KnowledgeBaseName, name: FileName) -> StoredFile | None:
         """As `describe`; None, too, when a link that leads out has taken the file's place."""

@@ -18,7 +18,7 @@ from services.api.domain.ingestion import Hold, IngestJob, JobLost, Progress, St
 from services.api.domain.knowledge import FileId, KnowledgeBaseId, SourceFile
 from services.api.knowledge.files import ContentFolders, StoredFile
 from services.api.knowledge.ingest import Indexes, Ingestor, Work, purge, retire_staged
-from services.foundation.errors import ChatchatError, FileNotInBase
+from services.foundation.errors import ChatchatError, FileNotInBase, UnreadableFile
 
 log = logging.getLogger(__name__)
 _HOLD_SECONDS = 10.0
@@ -162,7 +162,11 @@ class Indexer:
         log.info("indexing %r of %r, attempt %d", file.name.value, base.name.value, job.attempt)
         work = Work(base, file, job, self._hold.holder, run.hear)
         try:
-            stored = await asyncio.to_thread(self._folders.look_up, base.name, file.name)
+            try:
+                stored = await asyncio.to_thread(self._folders.look_up, base.name, file.name)
+            except UnreadableFile as failure:
+                await self._ingestor.fail(work, failure)
+                return
             if stored is None:
                 await self._ingestor.fail(work, FileNotInBase(knowledge_base=base.name.value, file=file.name.value))
                 return

@@ -6,6 +6,7 @@ import asyncio
 import io
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -144,3 +145,26 @@ async def test_what_the_indexes_would_not_forget_they_are_told_again(two: tuple[
         await work.stale.add(base.id, list(left))
     await second.indexer.drain()
     assert [len(ids) for ids in await first.indexed()] == [0, 0, 0]
+
+
+async def test_a_file_that_cannot_be_opened_fails_and_the_next_is_indexed(
+    two: tuple[Workbench, Workbench], monkeypatch: pytest.MonkeyPatch
+):
+    first, second = two
+    broken = FileName("broken.txt")
+    for name in (broken, FILE):
+        await lie_in_wait(first, OLD, name)
+    opened = Path.open
+
+    def refused(path: Path, *how: Any, **options: Any) -> Any:
+        if path.name == broken.value:
+            raise PermissionError(13, "Permission denied")
+        return opened(path, *how, **options)
+
+    monkeypatch.setattr(Path, "open", refused)
+    await second.indexer.drain()
+    failed, indexed = sorted(await first.service.files(BASE), key=lambda file: file.state is FileState.INDEXED)
+    assert (failed.name, failed.state) == (broken, FileState.FAILED)
+    assert failed.failure is not None
+    assert (failed.failure.code, failed.failure.facts["reason"]) == ("file.unreadable", "Permission denied")
+    assert indexed.state is FileState.INDEXED
