@@ -159,6 +159,8 @@ def _short_name(command: list[str], pid: int) -> str:
     if "--name" in command:  # a worker is told its own
         return command[command.index("--name") + 1]
     line = " ".join(command)
+    if "services.api.knowledge.parsing.child" in command:
+        return f"reader-{pid}"
     for role in ("milvus", "ingest"):
         if "services.api" in command and role in command:
             return role

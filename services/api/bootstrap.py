@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
@@ -40,12 +41,14 @@ from services.api.knowledge.service import KnowledgeService
 from services.api.knowledge.splitters import SPLITTERS
 from services.api.knowledge.text_index import TEXT_INDEXES
 from services.api.knowledge.vector_stores import VECTOR_STORES
-from services.api.knowledge.vector_stores.milvus.lite import LiteServer
 from services.api.parts import Parts
 from services.api.storage.database import SqlStorage
 from services.api.storage.former import open_former
 from services.clients.openai import OpenAIClient
 from services.foundation.settings.tree import Settings
+
+if TYPE_CHECKING:
+    from services.api.knowledge.vector_stores.milvus.lite import LiteServer
 
 VECTORS = "vectors.milvus"
 """Folder of the embedded vector store, in the data folder."""
@@ -152,6 +155,8 @@ def build(settings: Settings, replace: Replacements, role: Role = Role.WHOLE, *,
 
 def open_milvus(settings: Settings) -> LiteServer:
     """Open the embedded vector store where the other processes look for it. Raises StoreFailed."""
+    from services.api.knowledge.vector_stores.milvus.lite import LiteServer  # only this process needs its engine
+
     where = settings.server.milvus
     return LiteServer(settings.server.data_dir / VECTORS, host=where.host, port=where.port)
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from pymilvus import MilvusClient
 
 from services.api.knowledge.vector_stores.milvus.failures import milvus_failures
-from services.api.knowledge.vector_stores.milvus.lite import LiteServer
 from services.api.knowledge.vector_stores.milvus.options import Options
 from services.foundation.errors import ChatchatError
 
@@ -64,6 +63,8 @@ def _connect(folder: Path, options: Options) -> MilvusConnection:
 
 
 def _open_lite(folder: Path, options: Options) -> MilvusConnection:
+    from services.api.knowledge.vector_stores.milvus.lite import LiteServer  # its engine is large; clients need none
+
     server = LiteServer(folder)
     try:
         client = _client(f"http://127.0.0.1:{server.port}", "", options)

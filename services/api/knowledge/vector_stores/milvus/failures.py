@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from milvus_lite.exceptions import MilvusLiteError
 from pymilvus.exceptions import MilvusException
 
 from services.foundation.errors import StoreFailed
@@ -15,10 +14,10 @@ _REASON_LIMIT_CHARS = 200
 
 
 @contextlib.contextmanager
-def milvus_failures() -> Iterator[None]:
-    """Raise StoreFailed, with Milvus's own words, for what Milvus raises."""
+def milvus_failures(kind: type[Exception] = MilvusException) -> Iterator[None]:
+    """Raise StoreFailed, with Milvus's own words, for what Milvus raises: its client, or `kind`."""
     try:
         yield
-    except (MilvusException, MilvusLiteError) as failure:
+    except kind as failure:
         reason = str(getattr(failure, "message", "") or failure).partition("\n")[0]
         raise StoreFailed(store=STORE, reason=reason[:_REASON_LIMIT_CHARS]) from failure

@@ -16,7 +16,7 @@ from typing import Any
 import grpc
 from milvus_lite.adapter.grpc.servicer import MilvusServicer
 from milvus_lite.db import MilvusLite
-from milvus_lite.exceptions import DataDirLockedError
+from milvus_lite.exceptions import DataDirLockedError, MilvusLiteError
 from pymilvus.grpc_gen import milvus_pb2_grpc
 
 from services.api.knowledge.vector_stores.milvus.failures import STORE, milvus_failures
@@ -91,7 +91,7 @@ class LiteServer:
 
     def _load_all(self) -> None:
         """Make everything searchable: after a start Lite searches nothing that is not loaded."""
-        with milvus_failures():
+        with milvus_failures(MilvusLiteError):
             for name in self._database.list_collections():
                 self._load(name)
 
@@ -115,14 +115,15 @@ class LiteServer:
     def close(self) -> None:
         """End what is under way and free the folder."""
         self._server.stop(grace=2).wait()
-        self._database.close()
+        with milvus_failures(MilvusLiteError):
+            self._database.close()
 
 
 def _open(folder: Path) -> MilvusLite:
     logging.getLogger("milvus_lite").setLevel(logging.CRITICAL)  # it logs what it also raises
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with milvus_failures():
+        with milvus_failures(MilvusLiteError):
             return MilvusLite(str(folder / _DATABASE))
     except StoreFailed as failure:
         if not isinstance(failure.__cause__, DataDirLockedError):
