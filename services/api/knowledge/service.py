@@ -37,6 +37,7 @@ from services.foundation.errors import (
     InvalidSetting,
     KnowledgeBaseExists,
     KnowledgeBaseNotFound,
+    StoreFailed,
     UnknownModel,
     UnknownVariant,
     UnsupportedFile,
@@ -193,6 +194,7 @@ class KnowledgeService:
 
         Raises:
             KnowledgeBaseNotFound, UnsupportedFile, FileExists, FileTooLarge, EmptyFile: nothing was kept.
+            StoreFailed: a new file was not kept; of a known one the old or the new content lies there.
         """
         base = await self.get(name)
         self._check_type(upload.name)
@@ -205,7 +207,12 @@ class KnowledgeService:
                 if known is not None:
                     await self._queue.take(known.id)
                 stored = await asyncio.to_thread(self._folders.save, base.name, upload.name, upload.source)
-                record = await self._save_record(base, upload.name, stored, known)
+                try:
+                    record = await self._save_record(base, upload.name, stored, known)
+                except StoreFailed:
+                    if known is None:  # nobody was told that it is kept, and no list would show it
+                        await asyncio.to_thread(self._folders.remove, base.name, upload.name)
+                    raise
                 if not upload.index:
                     return record
                 record = await self._queue.put(record, self._splitter(upload.splitting, base))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from sqlalchemy import Connection, event, make_url
 from sqlalchemy.engine.default import DefaultExecutionContext
-from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
+from sqlalchemy.engine.interfaces import AdaptedConnection, DBAPIConnection, DBAPICursor
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -31,7 +32,8 @@ from services.api.storage.migrate import migrate
 from services.api.storage.staging import SqlStagedChunks, SqlStaleChunks
 from services.foundation.errors import InvalidSetting, StoreFailed
 
-_BUSY_TIMEOUT_MS = 10_000
+# A disk that others write gigabytes to can keep a commit for many seconds; a file is not lost to that.
+_BUSY_TIMEOUT_MS = 60_000
 
 
 class SqlUnitOfWork:
@@ -59,7 +61,7 @@ class SqlStorage:
     """A Storage over SQLAlchemy: SQLite by default, PostgreSQL by URL.
 
     A unit of work reads what is committed, as PostgreSQL does by default. On SQLite it takes the one write lock with
-    its first write, never by upgrading a read, which SQLite may refuse; another writer waits up to ten seconds.
+    its first write, never by upgrading a read, which SQLite may refuse; another writer waits up to a minute.
     """
 
     def __init__(self, url: str) -> None:
@@ -140,6 +142,7 @@ class SqlStorage:
         engine = create_async_engine(self._url, connect_args={"isolation_level": None})
         event.listen(engine.sync_engine, "connect", _set_pragmas)
         event.listen(engine.sync_engine, "before_cursor_execute", _begin_at_first_write, named=True)
+        event.listen(engine.sync_engine, "invalidate", _end_transaction)
         return engine
 
 
@@ -160,3 +163,14 @@ def _begin_at_first_write(
     driver = conn.connection.driver_connection
     if writes and driver is not None and not driver.in_transaction:
         cursor.execute("BEGIN IMMEDIATE")
+
+
+def _end_transaction(connection: DBAPIConnection, _: ConnectionPoolEntry, __: BaseException | None) -> None:
+    """Give the write lock back before the connection of a cancelled unit of work is closed.
+
+    SQLite closes a connection only when its last statement is gone, and the cancelled one may live until the next
+    garbage collection.
+    """
+    if isinstance(connection, AdaptedConnection):
+        with contextlib.suppress(Exception):  # what is broken is closed anyway
+            connection.run_async(lambda driver: driver.rollback())

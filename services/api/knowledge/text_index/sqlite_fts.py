@@ -49,7 +49,7 @@ class _Lane:
 
     def _connect(self, _: sqlite3.Connection | None) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._connection = sqlite3.connect(self._path, isolation_level=None, timeout=30)
+        self._connection = sqlite3.connect(self._path, isolation_level=None, timeout=60)
         self._connection.execute("PRAGMA journal_mode=WAL")
         # What WAL and NORMAL may lose in a power cut is rebuilt from the metadata database.
         self._connection.execute("PRAGMA synchronous=NORMAL")

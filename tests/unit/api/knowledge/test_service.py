@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -17,10 +18,12 @@ from services.foundation.errors import (
     FileTooLarge,
     KnowledgeBaseExists,
     KnowledgeBaseNotFound,
+    StoreFailed,
     UnknownModel,
     UnknownVariant,
     UnsupportedFile,
 )
+from tests.fakes.storage import MemoryKnowledgeFiles
 from tests.unit.api.knowledge.workbench import BASE, FILE, LIMIT_BYTES, Crash, Workbench
 
 OTHER = KnowledgeBaseName("other")
@@ -154,6 +157,17 @@ async def test_a_file_that_is_refused_leaves_nothing(bench: Workbench, name: str
         await bench.service.add_file(BASE, Upload(FileName(name), io.BytesIO(content)))
     assert await bench.service.files(BASE) == []
     assert bench.folders.names(BASE) == []
+
+
+async def test_a_new_file_that_cannot_be_put_on_record_is_not_kept(bench: Workbench, monkeypatch: pytest.MonkeyPatch):
+    """What lies in the folder and in no list would be neither kept nor refused."""
+    await bench.add("年假 五天", FileName("known.txt"))
+    refuse = AsyncMock(side_effect=StoreFailed(store="metadata database", reason="database is locked"))
+    monkeypatch.setattr(MemoryKnowledgeFiles, "save", refuse)
+    for name in ("new.txt", "known.txt"):
+        with pytest.raises(StoreFailed):
+            await bench.add("年假 六天", FileName(name), replace=True)
+    assert [name.value for name in bench.folders.names(BASE)] == ["known.txt"]
 
 
 async def test_uploads_of_one_name_at_once_are_taken_one_after_the_other(bench: Workbench):

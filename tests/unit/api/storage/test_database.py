@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sqlite3
 import sys
 from contextlib import closing
@@ -16,6 +17,8 @@ from sqlalchemy.exc import StatementError
 from sqlalchemy.schema import CreateTable
 
 from services.api.domain.conversation import Conversation, ConversationId
+from services.api.domain.ingestion import Hold, IngestJob, Progress, Stage
+from services.api.domain.knowledge import SplitterChoice
 from services.api.storage.database import SqlStorage
 from services.api.storage.tables import Record
 from services.foundation.errors import InvalidSetting, StoreFailed
@@ -165,3 +168,33 @@ async def test_a_file_that_is_no_database_is_reported(path):
 def test_a_wrong_url_names_the_setting():
     with pytest.raises(InvalidSetting, match=r"knowledge\.database_url"):
         SqlStorage("not a url")
+
+
+async def test_a_cancelled_unit_of_work_holds_no_lock(path):
+    """SQLite keeps a closed connection, and its lock, until its last statement is garbage."""
+    await run_once(path, make_base())
+    storage = storage_at(path)
+    await storage.start()
+    file = make_file(make_base())
+    async with storage.begin() as work:
+        await work.files.save(file)
+        await work.jobs.put(IngestJob(file.id, file.sha256, SplitterChoice("sentences")))
+
+    async def write() -> None:
+        async with storage.begin() as work:
+            await work.jobs.take(file.id, Hold("a", 10))
+            await work.jobs.renew(file.id, Hold("a", 10), Progress(Stage.READING, 1, 2))
+
+    gc.disable()
+    try:
+        with closing(sqlite3.connect(path, isolation_level=None, timeout=0)) as other:
+            for number in range(400):
+                task = asyncio.create_task(write())
+                await asyncio.sleep(number % 40 / 10_000)
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+                other.execute("BEGIN IMMEDIATE")
+                other.execute("ROLLBACK")
+    finally:
+        gc.enable()
+    await storage.stop()
