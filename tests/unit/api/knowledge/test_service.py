@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-from unittest.mock import AsyncMock
 
 import pytest
 
@@ -23,7 +22,6 @@ from services.foundation.errors import (
     UnknownVariant,
     UnsupportedFile,
 )
-from tests.fakes.storage import MemoryKnowledgeFiles
 from tests.unit.api.knowledge.workbench import BASE, FILE, LIMIT_BYTES, Crash, Workbench
 
 OTHER = KnowledgeBaseName("other")
@@ -159,11 +157,10 @@ async def test_a_file_that_is_refused_leaves_nothing(bench: Workbench, name: str
     assert bench.folders.names(BASE) == []
 
 
-async def test_a_new_file_that_cannot_be_put_on_record_is_not_kept(bench: Workbench, monkeypatch: pytest.MonkeyPatch):
+async def test_a_new_file_that_cannot_be_put_on_record_is_not_kept(bench: Workbench):
     """What lies in the folder and in no list would be neither kept nor refused."""
     await bench.add("年假 五天", FileName("known.txt"))
-    refuse = AsyncMock(side_effect=StoreFailed(store="metadata database", reason="database is locked"))
-    monkeypatch.setattr(MemoryKnowledgeFiles, "save", refuse)
+    bench.storage.record_failure = StoreFailed(store="metadata database", reason="database is locked")
     for name in ("new.txt", "known.txt"):
         with pytest.raises(StoreFailed):
             await bench.add("年假 六天", FileName(name), replace=True)

@@ -28,7 +28,7 @@ from services.foundation.settings.tree import Choice, Knowledge, Retrieval
 from tests.fakes.embedder import FakeEmbedder
 from tests.fakes.jobs import MemoryStagedChunks
 from tests.fakes.parser import InlineParser
-from tests.fakes.storage import MemoryStorage, MemoryUnitOfWork
+from tests.fakes.storage import MemoryKnowledgeFiles, MemoryStorage, MemoryUnitOfWork
 from tests.fakes.text_index import MemoryTextIndex
 from tests.fakes.vector_store import MemoryStore
 
@@ -89,18 +89,30 @@ class Crash(BaseException):
 
 
 class FragileStorage(MemoryStorage):
-    """Raises `failure` where a file's chunks are to be switched."""
+    """Raises `failure` where a file's chunks are to be switched, `record_failure` where its record is to be saved."""
 
     def __init__(self) -> None:
         super().__init__()
         self.failure: BaseException | None = None
+        self.record_failure: BaseException | None = None
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[MemoryUnitOfWork]:
         async with super().begin() as work:
             if self.failure is not None:
                 work.staged = _FragileChunks(work, self.failure)
+            if self.record_failure is not None:
+                work.files = _FragileFiles(work, self.record_failure)
             yield work
+
+
+class _FragileFiles(MemoryKnowledgeFiles):
+    def __init__(self, work: MemoryUnitOfWork, failure: BaseException) -> None:
+        super().__init__(work.transaction)
+        self._failure = failure
+
+    async def save(self, file: KnowledgeFile) -> None:
+        raise self._failure
 
 
 class _FragileChunks(MemoryStagedChunks):
