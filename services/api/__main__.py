@@ -9,9 +9,6 @@ import sys
 import uvicorn
 from fastapi import FastAPI
 
-from services.api.app import create_app
-from services.api.backstage import create_ingest_app, create_milvus_app
-from services.api.bootstrap import Role
 from services.foundation import logs
 from services.foundation.errors import ChatchatError
 from services.foundation.settings.load import load_settings
@@ -37,15 +34,23 @@ def main() -> None:
 
 
 def _process(settings: Settings, name: str, number: int) -> tuple[FastAPI, Endpoint]:
+    """The app of a process and where it listens; what the others need is not imported."""
     server = settings.server
     match name:
         case "ingest":
             os.nice(_INGEST_NICENESS)
+            from services.api.backstage import create_ingest_app
+
             where = server.ingest.model_copy(update={"port": server.ingest.port + number - 1})
             return create_ingest_app(settings, number=number), where
         case "milvus":
+            from services.api.milvus import create_milvus_app
+
             return create_milvus_app(settings), server.milvus_health
         case _:
+            from services.api.app import create_app
+            from services.api.bootstrap import Role
+
             return create_app(settings, role=Role.API), server.api
 
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
@@ -47,11 +46,6 @@ from services.api.storage.former import open_former
 from services.clients.openai import OpenAIClient
 from services.foundation.settings.tree import Settings
 
-if TYPE_CHECKING:
-    from services.api.knowledge.vector_stores.milvus.lite import LiteServer
-
-VECTORS = "vectors.milvus"
-"""Folder of the embedded vector store, in the data folder."""
 PROMPTS = Path(__file__).resolve().parents[2] / "configs" / "prompts"
 
 
@@ -153,14 +147,6 @@ def build(settings: Settings, replace: Replacements, role: Role = Role.WHOLE, *,
     )
 
 
-def open_milvus(settings: Settings) -> LiteServer:
-    """Open the embedded vector store where the other processes look for it. Raises StoreFailed."""
-    from services.api.knowledge.vector_stores.milvus.lite import LiteServer  # only this process needs its engine
-
-    where = settings.server.milvus
-    return LiteServer(settings.server.data_dir / VECTORS, host=where.host, port=where.port)
-
-
 def _client(settings: Settings) -> OpenAIClient:
     keys: Sequence[SecretStr] = settings.server.access_keys
     return OpenAIClient(
@@ -177,7 +163,7 @@ def _indexes(settings: Settings, replace: Replacements, database: SqlStorage, ro
         options = {"lite_uri": settings.server.milvus.url, **options}
     return Indexes(
         storage=replace.storage or database,
-        vectors=replace.vectors or VECTOR_STORES.build(chosen.vector_store.name, data / VECTORS, options),
+        vectors=replace.vectors or VECTOR_STORES.build(chosen.vector_store.name, settings.vectors_folder, options),
         keywords=replace.keywords
         or TEXT_INDEXES.build(chosen.text_index.name, data / "info.db", options=chosen.text_index.options),
     )

@@ -21,9 +21,11 @@ from services.api.knowledge.schedule import InspectionSchedule
 from services.api.knowledge.service import KnowledgeService
 from services.api.storage.database import SqlStorage
 from services.clients.openai import OpenAIClient
+from services.foundation.errors import ChatchatError
 from services.foundation.http import Health
 
 log = logging.getLogger(__name__)
+_REOPEN_SECONDS = 2.0
 
 
 @dataclass(slots=True)
@@ -56,16 +58,33 @@ class Parts:
         self._ready = True
 
     async def start_indexing(self) -> None:
-        """Open the stores and index; for a process that does nothing else."""
+        """For a process that does nothing else: it is ready with the metadata database, and opens the rest behind that.
+
+        Reading dictionaries and waiting for the vector store is left to when the processes that answer have started.
+        """
         await self.indexes.storage.start()
-        await self.open_indexes()
+        self._background.append(asyncio.create_task(self._begin_indexing()))
+        self._ready = True
+
+    async def _begin_indexing(self) -> None:
+        while True:
+            try:
+                await self.indexes.vectors.start()
+                break
+            except ChatchatError as failure:
+                log.warning("indexing cannot begin yet: %s", failure)
+            await asyncio.sleep(_REOPEN_SECONDS)
+        await self.indexes.keywords.start()
+        self._start_indexer()
         if self.schedule is not None:
             self._background.append(asyncio.create_task(self.schedule.keep()))
-        self._ready = True
 
     async def open_indexes(self) -> None:
         """Open the vector store and the keyword index, and index what waits, if that is this process's work."""
         await asyncio.gather(self.indexes.keywords.start(), self.indexes.vectors.start())
+        self._start_indexer()
+
+    def _start_indexer(self) -> None:
         if self.indexer is not None:
             self._background.append(asyncio.create_task(self._index(self.indexer)))
 

@@ -194,6 +194,11 @@ class Settings(Node):
         return chosen.name == "milvus" and chosen.options.get("uri") is None
 
     @property
+    def vectors_folder(self) -> Path:
+        """Where the embedded vector store keeps its files."""
+        return self.server.data_dir / "vectors.milvus"
+
+    @property
     def database_url(self) -> str:
         """URL of the metadata database, with the SQLite default filled in."""
         named = self.knowledge.database_url

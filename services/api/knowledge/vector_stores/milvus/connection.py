@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pymilvus import MilvusClient
 
@@ -16,6 +18,7 @@ from services.foundation.errors import ChatchatError
 
 _ATTEMPTS = 4
 _PAUSE_SECONDS = 1.0
+_LISTENER_POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +61,22 @@ def _connect(folder: Path, options: Options) -> MilvusConnection:
         token = options.token.get_secret_value() if options.token else ""
         return MilvusConnection(_client(options.uri, token, options), is_lite=False, release=lambda: None)
     if options.lite_uri is not None:
+        _await_listener(options.lite_uri, options.timeout_seconds)
         return MilvusConnection(_client(options.lite_uri, "", options), is_lite=True, release=lambda: None)
     return _open_lite(folder, options)
+
+
+def _await_listener(uri: str, seconds: float) -> None:
+    """Wait until somebody listens there, or so long: gRPC tries again ever more rarely, seconds after it could."""
+    parts = urlsplit(uri)
+    limit = time.monotonic() + seconds
+    while time.monotonic() < limit:
+        try:
+            socket.create_connection((parts.hostname, parts.port or 80), timeout=1.0).close()
+        except OSError:
+            time.sleep(_LISTENER_POLL_SECONDS)
+        else:
+            return
 
 
 def _open_lite(folder: Path, options: Options) -> MilvusConnection:
