@@ -66,7 +66,7 @@ class Client:
         """Speak to the base at another address: the stack was started again."""
         self.http.base_url = httpx.URL(api)
 
-    def indexed(self, paths: Sequence[Path], *, seconds: float = 900.0, every: float = 0.1) -> float:
+    def indexed(self, paths: Sequence[Path], *, seconds: float = 900.0, every: float = 0.5) -> float:
         """Send files and wait until all are searchable; the seconds from the first byte on."""
         began = time.perf_counter()
         self.send(paths)
