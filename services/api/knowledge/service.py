@@ -14,6 +14,7 @@ from pathlib import Path
 from services.api.domain.ingestion import Progress
 from services.api.domain.knowledge import (
     Chunk,
+    FileFailure,
     FileId,
     FileState,
     KnowledgeBase,
@@ -288,7 +289,19 @@ class KnowledgeService:
             for file in await self.files(base.name):
                 if file.state is FileState.PENDING and file.id not in jobs:
                     log.info("putting %r of %r in line again", file.name.value, base.name.value)
-                    await self.put_in_line(base, file.name)
+                    await self._put_or_fail(base, file)
+
+    async def _put_or_fail(self, base: KnowledgeBase, file: KnowledgeFile) -> None:
+        """Put a file in line; one that cannot be, for the splitter its base names, say, fails and keeps no other."""
+        try:
+            await self.put_in_line(base, file.name)
+        except StoreFailed:
+            raise
+        except ChatchatError as failure:
+            log.warning("%r of %r cannot be indexed: %s", file.name.value, base.name.value, failure)
+            record = FileFailure(failure.code, dict(failure.facts))
+            async with self._indexes.storage.begin() as work:
+                await work.files.save(dataclasses.replace(file, state=FileState.FAILED, failure=record))
 
     async def put_in_line(self, base: KnowledgeBase, name: FileName) -> KnowledgeFile | None:
         """Have a file indexed that has no job, but is to be indexed or holds something else than its record says.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import io
 
 import pytest
@@ -256,6 +257,24 @@ async def test_resuming_survives_a_pending_file_that_is_gone(bench: Workbench):
     bench.folders.remove(BASE, FileName("a.txt"))
     await bench.resume()
     assert await states(bench) == {"a.txt": FileState.FAILED, "b.txt": FileState.INDEXED}
+
+
+async def test_resuming_fails_what_cannot_be_put_in_line_and_goes_on(bench: Workbench):
+    """A base may name a splitter that this version no longer has."""
+    await bench.create(OTHER)
+    other = await bench.service.get(OTHER)
+    for base in (await bench.service.get(BASE), other):
+        await bench.service.add_file(base.name, Upload(FILE, io.BytesIO("年假 五天".encode()), index=False))
+        async with bench.storage.begin() as work:
+            stored = await work.files.find(base.id, FILE)
+            assert stored is not None
+            await work.files.save(dataclasses.replace(stored, state=FileState.PENDING))
+    async with bench.storage.begin() as work:
+        await work.knowledge_bases.update(dataclasses.replace(other, splitting=Splitting("paper")))
+    await bench.resume()
+    (failed,) = await bench.service.files(OTHER)
+    assert (failed.state, failed.failure and failed.failure.code) == (FileState.FAILED, "variant.unknown")
+    assert await states(bench) == {FILE.value: FileState.INDEXED}
 
 
 async def test_resuming_finishes_a_deletion(bench: Workbench):
