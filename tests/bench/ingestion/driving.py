@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,8 @@ from tests.stack import ROOT, Stack
 _HWM = re.compile(r"VmHWM:\s+(\d+) kB")
 _READER = "services.api.knowledge.parsing.child"
 _FILES_PER_REQUEST = 20
+_EMBEDDER = "all-minilm-l6-v2"
+_WINDOW_TOKENS = 256
 
 
 class Client:
@@ -167,13 +169,21 @@ class Pace:
 
 
 def embedder_cut_at(folder: Path, tokens: int) -> dict[str, str]:
-    """An environment where the built-in embedder reads only the first tokens of a chunk: for sizes, not for speed."""
+    """An environment where the built-in embedder reads only the first tokens of a chunk: for sizes, not for speed.
+
+    Files are cut as ever: into chunks of what the embedder would read otherwise.
+    """
     made = folder / "configs"
     shutil.copytree(ROOT / "configs", made)
-    models = yaml.safe_load((made / "models.yaml").read_text(encoding="utf-8"))
-    models["served"]["all-minilm-l6-v2"]["options"]["max_tokens"] = tokens
-    (made / "models.yaml").write_text(yaml.safe_dump(models, allow_unicode=True), encoding="utf-8")
+    _change(made / "models.yaml", lambda read: read["served"][_EMBEDDER]["options"].update(max_tokens=tokens))
+    _change(made / "knowledge.yaml", lambda read: read["splitter"].update(options={"window_tokens": _WINDOW_TOKENS}))
     return {"CHATCHAT_CONFIG_DIR": str(made)}
+
+
+def _change(path: Path, change: Callable[[Any], None]) -> None:
+    read = yaml.safe_load(path.read_text(encoding="utf-8"))
+    change(read)
+    path.write_text(yaml.safe_dump(read, allow_unicode=True), encoding="utf-8")
 
 
 def percentile(values: Sequence[float], share: float) -> float:
