@@ -1,15 +1,16 @@
-"""Word documents: body in order, headings by style, lists, tables, text boxes, page headers once; notes, comments."""
+"""Word documents: the body in order with its lists, tables, boxes and pictures; page headers once; notes, comments."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from docx.oxml.ns import qn
 from lxml.etree import _Element as Element
 
 from services.api.domain.knowledge import Document, Section, SourceFile
+from services.api.knowledge.loaders.office.embedded import EmbeddedPictures
 from services.api.knowledge.loaders.office.package import Package, below, opened
 from services.api.knowledge.loaders.reading.archives import check_archive
 from services.api.knowledge.loaders.reading.cleaning import clean
@@ -34,6 +35,8 @@ _BOX = qn("w:txbxContent")
 _WRAPPERS = {qn("w:sdt"), qn("w:sdtContent"), qn("w:customXml"), qn("w:ins"), qn("w:smartTag")}
 _PARAGRAPH, _TABLE, _ROW, _CELL = qn("w:p"), qn("w:tbl"), qn("w:tr"), qn("w:tc")
 _VALUE = qn("w:val")
+_DRAWN, _DRAWN_BEFORE = qn("a:blip"), "{urn:schemas-microsoft-com:vml}imagedata"
+_EMBEDDED, _LINK = qn("r:embed"), qn("r:id")
 _USUAL_MAIN = "word/document.xml"
 _STYLES = "word/styles.xml"
 _EDGES = re.compile(r"word/(header|footer)\d*\.xml")
@@ -59,19 +62,25 @@ class DocxLoader:
             require_office(file, _EXPECTED)
             check_archive(file, "word/", _EXPECTED)
             with opened(file) as package:
-                yield from stated(file, _sections(package, Steps(file)), ())
+                warnings: list[str] = []
+                steps = Steps(file)
+                pictures = EmbeddedPictures(file, package, steps.stay)
+                yield from stated(file, _sections(package, steps, pictures, warnings), warnings)
 
 
-def _sections(package: Package, steps: Steps) -> Iterator[Section]:
-    reader = _Reader(_heading_styles(package))
-    reader.edges(package, "header")
+def _sections(package: Package, steps: Steps, pictures: EmbeddedPictures, warnings: list[str]) -> Iterator[Section]:
+    """Part after part; what was not read is added to `warnings`."""
     main = package.related("", "officeDocument") or _USUAL_MAIN
+    targets = {relation.id: relation.target for relation in package.relations(main)}
+    reader = _Reader(_heading_styles(package), targets, pictures)
+    reader.edges(package, "header")
     for _ in steps.over(reader.body(package.xml(main).find(qn("w:body")))):
         yield from reader.outline.taken()
     reader.edges(package, "footer")
     for _ in steps.over(reader.notes(package)):
         yield from reader.outline.taken()
     yield from reader.outline.finish()
+    warnings.extend(pictures.warnings())
 
 
 def _heading_styles(package: Package) -> dict[str, int]:
@@ -105,9 +114,11 @@ def _outline_level(element: Element) -> int | None:
 
 
 class _Reader:
-    def __init__(self, styles: dict[str, int]) -> None:
+    def __init__(self, styles: dict[str, int], targets: Mapping[str, str], pictures: EmbeddedPictures) -> None:
         self.outline = Outline()
         self._styles = styles
+        self._targets = targets
+        self._pictures = pictures
 
     def edges(self, package: Package, kind: str) -> None:
         """The text of the headers or footers, each different one once."""
@@ -123,17 +134,28 @@ class _Reader:
         for block in _blocks(root):
             yield
             text = _text(block) if block.tag == _PARAGRAPH else ""
-            if block.tag == _PARAGRAPH and self._is_item(block):
+            pictures = list(_pictures(block))
+            is_item = block.tag == _PARAGRAPH and self._is_item(block)
+            if is_item:
                 items.append(f"- {text}" if text.strip() else "")
                 items.extend(_boxes(block))
-                continue
-            self.outline.paragraph("\n".join(filter(None, items)))
-            items = []
+            if pictures or not is_item:
+                self.outline.paragraph("\n".join(filter(None, items)))
+                items = []
             if block.tag == _TABLE:
                 self.outline.table(_rows(block))
-            else:
+            elif not is_item:
                 self._paragraph(block, text)
+            self._read(pictures)
         self.outline.paragraph("\n".join(filter(None, items)))
+
+    def _read(self, pictures: Sequence[str]) -> None:
+        for link in pictures:
+            part = self._targets.get(link)
+            if part is None:
+                self._pictures.miss()
+            else:
+                self._pictures.read(part, self.outline)
 
     def notes(self, package: Package) -> Iterator[None]:
         """Footnotes, endnotes and comments, each kind under a heading of its own; each is a step."""
@@ -198,6 +220,13 @@ def _boxes(paragraph: Element) -> Iterator[str]:
     for box in paragraph.iter(_BOX):
         if not any(parent.tag in _SKIPPED for parent in box.iterancestors()):
             yield "\n".join(_paragraph_texts(box))
+
+
+def _pictures(block: Element) -> Iterator[str]:
+    """The links to the pictures of a paragraph or table; the fallback copies for old programs are left out."""
+    for drawn in block.iter(_DRAWN, _DRAWN_BEFORE):
+        if not any(parent.tag in _SKIPPED for parent in drawn.iterancestors()):
+            yield drawn.get(_EMBEDDED) or drawn.get(_LINK) or ""
 
 
 def _paragraph_texts(root: Element) -> Iterator[str]:

@@ -56,6 +56,10 @@ class Package:
         """The names of all parts, in the order of the archive."""
         return self._archive.namelist()
 
+    def size(self, name: str) -> int:
+        """How many bytes a part that exists has, by what the container says."""
+        return self._members[name.lower()].file_size
+
     def read(self, name: str) -> bytes:
         """A part's bytes.
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from services.api.domain.knowledge import Document, Section, SourceFile
+from services.api.knowledge.loaders.office.embedded import EmbeddedPictures
 from services.api.knowledge.loaders.office.package import Package, local_name, opened
 from services.api.knowledge.loaders.office.slides import SlideReader
 from services.api.knowledge.loaders.reading.archives import check_archive
@@ -43,7 +44,9 @@ def _sections(file: SourceFile, package: Package, warnings: list[str]) -> Iterat
     """Slide after slide; what was not read is added to `warnings`."""
     main = package.related("", "officeDocument") or _USUAL_MAIN
     slides = _slides(package, main)
-    reader = SlideReader(package, _people(package, main))
+    number = 0
+    pictures = EmbeddedPictures(file, package, lambda: file.report(max(number - 1, 0), len(slides)))
+    reader = SlideReader(package, _people(package, main), pictures)
     for number, part in enumerate(slides, start=1):
         outline = Outline(page=number)
         if part is None:
@@ -52,7 +55,9 @@ def _sections(file: SourceFile, package: Package, warnings: list[str]) -> Iterat
             reader.read(part, outline)
         yield from outline.finish()
         file.report(number, len(slides))
-    warnings.extend(_unread(reader))
+    warnings.extend(pictures.warnings())
+    if reader.objects:
+        warnings.append(f"{reader.objects} files embedded in the slides were not read")
 
 
 def _slides(package: Package, main: str) -> list[str | None]:
@@ -67,10 +72,3 @@ def _people(package: Package, main: str) -> dict[str, str]:
     parts = [relation.target for relation in package.relations(main) if relation.kind in {"commentAuthors", "authors"}]
     people = (person for part in parts for person in package.xml(part) if local_name(person) in {"cmAuthor", "author"})
     return {person.get("id", ""): person.get("name", "") for person in people}
-
-
-def _unread(reader: SlideReader) -> Iterator[str]:
-    if reader.pictures:
-        yield f"text inside pictures was not read; the slides hold {reader.pictures} of them"
-    if reader.objects:
-        yield f"{reader.objects} files embedded in the slides were not read"

@@ -15,6 +15,7 @@ from services.api.knowledge.loaders.office.drawing import (
     table_rows,
     text_of,
 )
+from services.api.knowledge.loaders.office.embedded import EmbeddedPictures
 from services.api.knowledge.loaders.office.package import Package, below, local_name
 from services.api.knowledge.loaders.office.placing import Placed, in_reading_order
 from services.api.knowledge.loaders.reading.outline import Outline
@@ -36,14 +37,13 @@ class SlideReader:
     """Reads slides of one presentation into an outline; keeps what they share.
 
     Attributes:
-        pictures: how many pictures were met so far; their text is not read.
         objects: how many embedded files were met so far; they are not read.
     """
 
-    def __init__(self, package: Package, people: Mapping[str, str]) -> None:
-        self.pictures = 0
+    def __init__(self, package: Package, people: Mapping[str, str], pictures: EmbeddedPictures) -> None:
         self.objects = 0
         self._package = package
+        self._pictures = pictures
         self._people = people
         self._layouts: dict[str, dict[str, Spot]] = {}
         self._footers: set[str] = set()
@@ -64,7 +64,7 @@ class SlideReader:
     def _shape(self, shape: Element, targets: Mapping[str, str], outline: Outline) -> None:
         match local_name(shape):
             case "pic":
-                self.pictures += 1
+                self._picture(shape, targets, outline)
             case "graphicFrame":
                 self._frame(shape, targets, outline)
             case _ if _placeholder_type(shape) != "ftr":
@@ -72,6 +72,14 @@ class SlideReader:
             case _ if (text := _shape_text(shape)) not in self._footers:
                 self._footers.add(text)
                 outline.paragraph(text)
+
+    def _picture(self, shape: Element, targets: Mapping[str, str], outline: Outline) -> None:
+        drawn = shape.find(f"{_P}blipFill/{A}blip")
+        part = None if drawn is None else targets.get(drawn.get(f"{_R}embed", ""))
+        if part is None:
+            self._pictures.miss()
+        else:
+            self._pictures.read(part, outline)
 
     def _frame(self, frame: Element, targets: Mapping[str, str], outline: Outline) -> None:
         """A table, chart or diagram."""

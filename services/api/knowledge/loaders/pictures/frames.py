@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from services.api.domain.knowledge import SourceFile
 from services.api.knowledge.loaders.pictures.ocr import Pixels
 from services.api.knowledge.loaders.reading.content_type import identify
+from services.api.knowledge.loaders.reading.failures import reading
 from services.foundation.errors import UnreadableFile
 
 if TYPE_CHECKING:
@@ -22,12 +24,14 @@ _FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF")
 _PAGE_LIMIT = 100
 _FRAME_LIMIT = 5
 _HEAD_BYTES = 64
+_LEAST_SIDE = 40
+_LEAST_PIXELS = 40_000
 _DRAFT = (2500, 2500)
 
 
 @contextmanager
-def opened(file: SourceFile) -> Iterator[Image.Image]:
-    """The picture, nothing of it decoded yet.
+def opened(file: SourceFile, content: bytes | None = None) -> Iterator[Image.Image]:
+    """The picture, nothing of it decoded yet; `content` when it stands inside the file.
 
     Raises:
         UnreadableFile: it is no picture of a kind we read, or too large.
@@ -35,17 +39,33 @@ def opened(file: SourceFile) -> Iterator[Image.Image]:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(file.path, formats=_FORMATS) as picture:
+        with Image.open(file.path if content is None else BytesIO(content), formats=_FORMATS) as picture:
             yield picture
     except Image.DecompressionBombError as refused:
         raise _too_large(file) from refused
     except UnidentifiedImageError as refused:
-        with file.path.open("rb") as handle:
-            found = identify(handle.read(_HEAD_BYTES))
+        found = identify(_head(file) if content is None else content[:_HEAD_BYTES])
         raise UnreadableFile(
             file=file.name.value,
             reason=f"it is {found}, damaged or of no readable kind" if found else "it is no picture",
         ) from refused
+
+
+def embedded(file: SourceFile, content: bytes) -> Pixels | None:
+    """The first frame of a picture that stands inside a document; None for one too small to hold text.
+
+    Raises:
+        UnreadableFile: it is damaged, too large, or of no kind we read.
+    """
+    with reading(file), opened(file, content) as picture:
+        if min(picture.size) < _LEAST_SIDE or picture.width * picture.height < _LEAST_PIXELS:
+            return None
+        return next(frames(file, picture), None)
+
+
+def _head(file: SourceFile) -> bytes:
+    with file.path.open("rb") as handle:
+        return handle.read(_HEAD_BYTES)
 
 
 def frame_limit(picture: Image.Image) -> int:

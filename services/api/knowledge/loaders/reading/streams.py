@@ -46,6 +46,10 @@ class Steps:
         self._done += 1
         self._file.report(self._done, None)
 
+    def stay(self) -> None:
+        """Tell that something goes on with the same one."""
+        self._file.report(self._done, None)
+
     def over(self, units: Iterable[T]) -> Iterator[T]:
         """The same units; each is a step when the next one is asked for."""
         for unit in units:

@@ -124,7 +124,7 @@ def test_missing_slides_and_pictures_are_said(tmp_path):
     assert [(section.text, section.place.page) for section in document.sections] == [("在", 2)]
     assert document.warnings == (
         "slide 1 is missing from the file",
-        "text inside pictures was not read; the slides hold 1 of them",
+        "text inside 1 picture was not read: not in the file",
     )
     with pytest.raises(EmptyFile, match="slide 1 is missing"):
         load(presentation(tmp_path / "b.pptx", [""]))
