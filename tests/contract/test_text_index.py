@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from services.api.knowledge.text_index import TEXT_INDEXES
+from services.api.knowledge.text_index.sqlite_fts import SqliteFtsIndex
 from tests.contract.text_index import TextIndexContract
 from tests.fakes.text_index import MemoryTextIndex
 
@@ -23,6 +24,17 @@ class TestSqliteFts(TextIndexContract):
     @pytest.fixture
     async def index(self, tmp_path, loaded_tokenizer):
         made = TEXT_INDEXES.build("sqlite_fts", tmp_path / "info.db", loaded_tokenizer)
+        await made.start()
+        yield made
+        await made.stop()
+
+
+class TestSqliteFtsOfALargeBase(TextIndexContract):
+    """Where the rarest words of a question look for the chunks."""
+
+    @pytest.fixture
+    async def index(self, tmp_path, loaded_tokenizer):
+        made = SqliteFtsIndex(tmp_path / "info.db", loaded_tokenizer, weighed_chunks=1)
         await made.start()
         yield made
         await made.stop()

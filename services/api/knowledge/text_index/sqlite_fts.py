@@ -23,6 +23,8 @@ R = TypeVar("R")
 _GENERATED_ID = re.compile(r"[0-9a-f]{32}")
 _QUERY_TOKENS = 64
 _VARIABLES = 500
+_WEIGHED_CHUNKS = 30_000
+_LEAST_SEEKERS = 2
 # SQLite has one writer: a file of many chunks lets others write in between.
 _CHUNKS_PER_TRANSACTION = 500
 # A new way of cutting text gets a new scheme: its tables begin empty and are filled from the metadata database.
@@ -79,16 +81,26 @@ class SqliteFtsIndex:
 
     It makes its own tables: they hold nothing that cannot be rebuilt. Do not call it inside a unit of work that has
     written: SQLite has one writer, and each would wait for the other.
+
+    FTS5 weighs every chunk that holds any of the words. In a base of more than `weighed_chunks` the rarest words of a
+    question look for the chunks, so many that they hold about so many chunks, but two at least; all words tell how well
+    a chunk that was found covers the question.
     """
 
     def __init__(
-        self, path: Path, tokenizer: Tokenizer | None = None, *, options: Mapping[str, object] | None = None
+        self,
+        path: Path,
+        tokenizer: Tokenizer | None = None,
+        *,
+        options: Mapping[str, object] | None = None,
+        weighed_chunks: int = _WEIGHED_CHUNKS,
     ) -> None:
         if options:
             raise InvalidSetting(setting="knowledge.text_index.options", reason="sqlite_fts has no options")
         self._writer = _Lane(path)
         self._reader = _Lane(path)
         self._tokenizer = tokenizer or Tokenizer()
+        self._weighed_chunks = weighed_chunks
 
     async def start(self) -> None:
         await self._writer.open()
@@ -151,9 +163,25 @@ class SqliteFtsIndex:
         ((size,),) = connection.execute(_COUNT, (base,))
         if not size or limit < 1 or not (asked.words or asked.bigrams):
             return []
-        found = [_Row(*row) for row in connection.execute(_find(base), (_match(asked), limit))]
+        seekers = asked if size <= self._weighed_chunks else self._rarest(connection, base, asked)
+        found = [_Row(*row) for row in connection.execute(_find(base), (_match(seekers), limit))]
         weights = _rarity(connection, base, asked.words or asked.bigrams, size)
         return [Match(row.chunk, _coverage(row, weights)) for row in found]
+
+    def _rarest(self, connection: sqlite3.Connection, base: KnowledgeBaseId, asked: Tokens) -> Tokens:
+        """The rarest tokens that hold few enough chunks in all, and two that hold some at least."""
+        holding = _holding(connection, base, dict.fromkeys((*asked.words, *asked.bigrams)))
+        kept: set[str] = set()
+        chunks = seeking = 0
+        for token in sorted(holding, key=lambda each: holding[each]):
+            chunks += holding[token]
+            if chunks > self._weighed_chunks and seeking >= _LEAST_SEEKERS:
+                break
+            kept.add(token)
+            seeking += holding[token] > 0
+        return Tokens(
+            tuple(word for word in asked.words if word in kept), tuple(each for each in asked.bigrams if each in kept)
+        )
 
 
 _ROWS = f"{_SCHEME}_rows"
@@ -252,13 +280,18 @@ def _quoted(token: str) -> str:
 
 def _rarity(connection: sqlite3.Connection, base: KnowledgeBaseId, words: Sequence[str], size: int) -> dict[str, float]:
     """Each word's inverse document frequency in the base; a word the base does not hold weighs most."""
+    holding = _holding(connection, base, words[:_QUERY_TOKENS])
+    return {word: math.log(1 + (size - count + 0.5) / (count + 0.5)) for word, count in holding.items()}
+
+
+def _holding(connection: sqlite3.Connection, base: KnowledgeBaseId, tokens: Iterable[str]) -> dict[str, int]:
+    """How many chunks hold each token."""
     select = f"SELECT max(doc) FROM {_vocabulary(base)} WHERE term = ?"  # noqa: S608
-    weights: dict[str, float] = {}
-    for word in words[:_QUERY_TOKENS]:
-        ((holding,),) = connection.execute(select, (word,))
-        holding = holding or 0
-        weights[word] = math.log(1 + (size - holding + 0.5) / (holding + 0.5))
-    return weights
+    found: dict[str, int] = {}
+    for token in tokens:
+        ((count,),) = connection.execute(select, (token,))
+        found[token] = count or 0
+    return found
 
 
 def _coverage(row: _Row, weights: dict[str, float]) -> float:

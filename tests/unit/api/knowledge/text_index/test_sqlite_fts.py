@@ -94,3 +94,21 @@ async def test_a_file_that_is_no_database_is_reported(tmp_path, tokenizer):
 async def test_an_index_that_was_not_started_says_so(tmp_path, tokenizer):
     with pytest.raises(StoreFailed, match="not been started"):
         await SqliteFtsIndex(tmp_path / "info.db", tokenizer).search(BASE, "年假", limit=1)
+
+
+async def test_in_a_large_base_the_rarest_words_look_and_all_words_tell(tmp_path, tokenizer):
+    index = SqliteFtsIndex(tmp_path / "info.db", tokenizer, weighed_chunks=10)
+    await index.start()
+    common = [make_chunk(number, f"pump number {number} of the plant") for number in range(40)]
+    rare = [
+        make_chunk(50, "the compressor of pump hall two has a gasket"),
+        make_chunk(51, "a gasket, and nothing else of interest"),
+    ]
+    await index.upsert([*common, *rare])
+    found = await index.search(BASE, "Which gasket has the compressor of the pump?", limit=10)
+    assert sorted(ids(found)) == [50, 51], "what holds the common word alone is not looked at"
+    scores = {ids([match])[0]: match.similarity for match in found}
+    assert scores[50] == pytest.approx(1.0)
+    assert scores[51] < 0.6, "the common word counts all the same"
+    assert len(await index.search(BASE, "pump of the plant", limit=60)) == 41, "common words alone still find"
+    await index.stop()
