@@ -114,7 +114,9 @@ def process_name(words: Sequence[str]) -> str:
     if _READER in words:
         return "reader of files"
     if "-m" in words:
-        return words[words.index("-m") + 1].removeprefix("services.")
+        module, *behind = words[words.index("-m") + 1 :]
+        name = module.removeprefix("services.")
+        return f"{name} {behind[0]}" if behind and not behind[0].startswith("-") else name
     script = next((word for word in words if word.endswith(".py")), "")
     return Path(script).stem if script else ""
 
