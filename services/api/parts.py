@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from fastapi import APIRouter
 
 from services.api.chat.recording import Recorder
-from services.api.domain.ports import Parser
+from services.api.domain.ports import Parser, TextIndex, VectorStore
 from services.api.knowledge.consistency import Inspection
 from services.api.knowledge.importing.importer import Importer
 from services.api.knowledge.indexing import Indexer
@@ -63,21 +63,26 @@ class Parts:
         Reading dictionaries and waiting for the vector store is left to when the processes that answer have started.
         """
         await self.indexes.storage.start()
-        self._background.append(asyncio.create_task(self._begin_indexing()))
+        self._background.append(asyncio.create_task(self._vital(self._begin_indexing())))
         self._ready = True
 
     async def _begin_indexing(self) -> None:
-        while True:
-            try:
-                await self.indexes.vectors.start()
-                break
-            except ChatchatError as failure:
-                log.warning("indexing cannot begin yet: %s", failure)
-            await asyncio.sleep(_REOPEN_SECONDS)
-        await self.indexes.keywords.start()
+        for store in (self.indexes.vectors, self.indexes.keywords):
+            await self._open(store)
         self._start_indexer()
         if self.schedule is not None:
             self._background.append(asyncio.create_task(self.schedule.keep()))
+
+    async def _open(self, store: VectorStore | TextIndex) -> None:
+        """Try until it can be opened."""
+        while True:
+            try:
+                await store.start()
+            except ChatchatError as failure:
+                log.warning("indexing cannot begin yet: %s", failure)
+                await asyncio.sleep(_REOPEN_SECONDS)
+            else:
+                return
 
     async def open_indexes(self) -> None:
         """Open the vector store and the keyword index, and index what waits, if that is this process's work."""
@@ -86,7 +91,7 @@ class Parts:
 
     def _start_indexer(self) -> None:
         if self.indexer is not None:
-            self._background.append(asyncio.create_task(self._index(self.indexer)))
+            self._background.append(asyncio.create_task(self._vital(self.indexer.run())))
 
     @asynccontextmanager
     async def maintained(self, *, clear: bool) -> AsyncIterator[None]:
@@ -109,9 +114,10 @@ class Parts:
         except Exception:
             log.exception("interrupted work could not be taken up")
 
-    async def _index(self, indexer: Indexer) -> None:
+    async def _vital(self, work: Coroutine[object, object, None]) -> None:
+        """Work without which the process is of no use."""
         try:
-            await indexer.run()
+            await work
         except Exception:
             log.exception("indexing ended")
             self._ready = False  # the supervisor sees it and starts the process anew

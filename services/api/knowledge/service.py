@@ -292,11 +292,13 @@ class KnowledgeService:
                     await self._put_or_fail(base, file)
 
     async def _put_or_fail(self, base: KnowledgeBase, file: KnowledgeFile) -> None:
-        """Put a file in line; one that cannot be, for the splitter its base names, say, fails and keeps no other."""
+        """Put a file in line; one that cannot be, for the splitter its base names, say, fails and stops no other."""
         try:
             await self.put_in_line(base, file.name)
         except StoreFailed:
             raise
+        except (KnowledgeBaseNotFound, FileNotInBase):
+            log.info("%r of %r was deleted meanwhile", file.name.value, base.name.value)
         except ChatchatError as failure:
             log.warning("%r of %r cannot be indexed: %s", file.name.value, base.name.value, failure)
             record = FileFailure(failure.code, dict(failure.facts))

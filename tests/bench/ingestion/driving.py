@@ -21,7 +21,7 @@ from tests.stack import ROOT, Stack
 _HWM = re.compile(r"VmHWM:\s+(\d+) kB")
 _READER = "services.api.knowledge.parsing.child"
 _FILES_PER_REQUEST = 20
-_EMBEDDER = "all-minilm-l6-v2"
+EMBEDDER = "all-minilm-l6-v2"
 _WINDOW_TOKENS = 256
 
 
@@ -177,7 +177,7 @@ def embedder_cut_at(folder: Path, tokens: int) -> dict[str, str]:
     """
     made = folder / "configs"
     shutil.copytree(ROOT / "configs", made)
-    _change(made / "models.yaml", lambda read: read["served"][_EMBEDDER]["options"].update(max_tokens=tokens))
+    _change(made / "models.yaml", lambda read: read["served"][EMBEDDER]["options"].update(max_tokens=tokens))
     _change(made / "knowledge.yaml", lambda read: read["splitter"].update(options={"window_tokens": _WINDOW_TOKENS}))
     return {"CHATCHAT_CONFIG_DIR": str(made)}
 

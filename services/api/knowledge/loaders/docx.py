@@ -71,8 +71,7 @@ class DocxLoader:
 def _sections(package: Package, steps: Steps, pictures: EmbeddedPictures, warnings: list[str]) -> Iterator[Section]:
     """Part after part; what was not read is added to `warnings`."""
     main = package.related("", "officeDocument") or _USUAL_MAIN
-    targets = {relation.id: relation.target for relation in package.relations(main)}
-    reader = _Reader(_heading_styles(package), targets, pictures)
+    reader = _Reader(_heading_styles(package), package.targets(main), pictures)
     reader.edges(package, "header")
     for _ in steps.over(reader.body(package.xml(main).find(qn("w:body")))):
         yield from reader.outline.taken()
@@ -151,11 +150,7 @@ class _Reader:
 
     def _read(self, pictures: Sequence[str]) -> None:
         for link in pictures:
-            part = self._targets.get(link)
-            if part is None:
-                self._pictures.miss()
-            else:
-                self._pictures.read(part, self.outline)
+            self._pictures.read(self._targets.get(link), self.outline)
 
     def notes(self, package: Package) -> Iterator[None]:
         """Footnotes, endnotes and comments, each kind under a heading of its own; each is a step."""

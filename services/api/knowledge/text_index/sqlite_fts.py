@@ -163,25 +163,14 @@ class SqliteFtsIndex:
         ((size,),) = connection.execute(_COUNT, (base,))
         if not size or limit < 1 or not (asked.words or asked.bigrams):
             return []
-        seekers = asked if size <= self._weighed_chunks else self._rarest(connection, base, asked)
+        asked = Tokens(asked.words[:_QUERY_TOKENS], asked.bigrams[:_QUERY_TOKENS])
+        telling = asked.words or asked.bigrams
+        is_large = size > self._weighed_chunks
+        holding = _holding(connection, base, (*asked.words, *asked.bigrams) if is_large else telling)
+        seekers = _rarest(asked, holding, self._weighed_chunks) if is_large else asked
         found = [_Row(*row) for row in connection.execute(_find(base), (_match(seekers), limit))]
-        weights = _rarity(connection, base, asked.words or asked.bigrams, size)
+        weights = {word: _rarity(holding[word], size) for word in telling}
         return [Match(row.chunk, _coverage(row, weights)) for row in found]
-
-    def _rarest(self, connection: sqlite3.Connection, base: KnowledgeBaseId, asked: Tokens) -> Tokens:
-        """The rarest tokens that hold few enough chunks in all, and two that hold some at least."""
-        holding = _holding(connection, base, dict.fromkeys((*asked.words, *asked.bigrams)))
-        kept: set[str] = set()
-        chunks = seeking = 0
-        for token in sorted(holding, key=lambda each: holding[each]):
-            chunks += holding[token]
-            if chunks > self._weighed_chunks and seeking >= _LEAST_SEEKERS:
-                break
-            kept.add(token)
-            seeking += holding[token] > 0
-        return Tokens(
-            tuple(word for word in asked.words if word in kept), tuple(each for each in asked.bigrams if each in kept)
-        )
 
 
 _ROWS = f"{_SCHEME}_rows"
@@ -264,8 +253,8 @@ def _find(base: KnowledgeBaseId) -> str:
 
 def _match(asked: Tokens) -> str:
     """FTS5's query: any of the words or any of the bigrams. Their BM25 adds up, which beat fusing two ranked lists."""
-    words = [f"words : {_quoted(word)}" for word in asked.words[:_QUERY_TOKENS]]
-    bigrams = [f"bigrams : {_quoted(bigram)}{_ending(bigram)}" for bigram in asked.bigrams[:_QUERY_TOKENS]]
+    words = [f"words : {_quoted(word)}" for word in asked.words]
+    bigrams = [f"bigrams : {_quoted(bigram)}{_ending(bigram)}" for bigram in asked.bigrams]
     return " OR ".join(words + bigrams)
 
 
@@ -278,17 +267,29 @@ def _quoted(token: str) -> str:
     return '"' + token.replace('"', '""') + '"'
 
 
-def _rarity(connection: sqlite3.Connection, base: KnowledgeBaseId, words: Sequence[str], size: int) -> dict[str, float]:
-    """Each word's inverse document frequency in the base; a word the base does not hold weighs most."""
-    holding = _holding(connection, base, words[:_QUERY_TOKENS])
-    return {word: math.log(1 + (size - count + 0.5) / (count + 0.5)) for word, count in holding.items()}
+def _rarest(asked: Tokens, holding: Mapping[str, int], limit: int) -> Tokens:
+    """The rarest tokens that so many chunks hold in all, and two that some chunk holds at least."""
+    kept: set[str] = set()
+    chunks = seeking = 0
+    for token in sorted(holding, key=lambda each: holding[each]):
+        chunks += holding[token]
+        if chunks > limit and seeking >= _LEAST_SEEKERS:
+            break
+        kept.add(token)
+        seeking += holding[token] > 0
+    return Tokens(*(tuple(token for token in tokens if token in kept) for tokens in (asked.words, asked.bigrams)))
+
+
+def _rarity(held: int, size: int) -> float:
+    """A word's inverse document frequency, when `held` of `size` chunks hold it; one that none holds weighs most."""
+    return math.log(1 + (size - held + 0.5) / (held + 0.5))
 
 
 def _holding(connection: sqlite3.Connection, base: KnowledgeBaseId, tokens: Iterable[str]) -> dict[str, int]:
     """How many chunks hold each token."""
     select = f"SELECT max(doc) FROM {_vocabulary(base)} WHERE term = ?"  # noqa: S608
     found: dict[str, int] = {}
-    for token in tokens:
+    for token in dict.fromkeys(tokens):
         ((count,),) = connection.execute(select, (token,))
         found[token] = count or 0
     return found

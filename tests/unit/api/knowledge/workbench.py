@@ -29,6 +29,7 @@ from tests.fakes.embedder import FakeEmbedder
 from tests.fakes.jobs import MemoryStagedChunks
 from tests.fakes.parser import InlineParser
 from tests.fakes.storage import MemoryKnowledgeFiles, MemoryStorage, MemoryUnitOfWork
+from tests.fakes.tables import Repository
 from tests.fakes.text_index import MemoryTextIndex
 from tests.fakes.vector_store import MemoryStore
 
@@ -106,20 +107,18 @@ class FragileStorage(MemoryStorage):
             yield work
 
 
-class _FragileFiles(MemoryKnowledgeFiles):
+class _Fragile(Repository):
     def __init__(self, work: MemoryUnitOfWork, failure: BaseException) -> None:
         super().__init__(work.transaction)
         self._failure = failure
 
+
+class _FragileFiles(_Fragile, MemoryKnowledgeFiles):
     async def save(self, file: KnowledgeFile) -> None:
         raise self._failure
 
 
-class _FragileChunks(MemoryStagedChunks):
-    def __init__(self, work: MemoryUnitOfWork, failure: BaseException) -> None:
-        super().__init__(work.transaction)
-        self._failure = failure
-
+class _FragileChunks(_Fragile, MemoryStagedChunks):
     async def publish(self, file: FileId) -> None:
         raise self._failure
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from services.api.knowledge.loaders.pictures.cache import PictureReader
 
 _READ_LIMIT = 200
+_ABSENT = "not in the file"
 _PICTURE_BYTES = 30_000_000
 _ALL_BYTES = 200_000_000
 _BEYOND = f"reading them stops after {_READ_LIMIT}, or after {_ALL_BYTES // 1_000_000} MB"
@@ -42,8 +43,11 @@ class EmbeddedPictures:
         self._bytes = 0
         self._unread = Counter[str]()
 
-    def read(self, part: str, outline: Outline) -> None:
-        """Add what a picture says, if it says anything and was not met before."""
+    def read(self, part: str | None, outline: Outline) -> None:
+        """Add what a picture says, if it says anything and was not met before; None: the document does not hold it."""
+        if part is None:
+            self._unread[_ABSENT] += 1
+            return
         if part in self._met:
             return
         self._met.add(part)
@@ -56,10 +60,6 @@ class EmbeddedPictures:
             self._bytes += size
             self._recognise(self._package.read(part), outline)
 
-    def miss(self) -> None:
-        """Count a picture that the document does not hold itself, or holds in no part."""
-        self._unread["not in the file"] += 1
-
     def warnings(self) -> Iterator[str]:
         """Sentences about those that were not read."""
         for reason, count in self._unread.items():
@@ -69,7 +69,7 @@ class EmbeddedPictures:
         # Most documents hold no picture, and need none of this.
         from services.api.knowledge.loaders.pictures.cache import PictureReader
         from services.api.knowledge.loaders.pictures.frames import embedded
-        from services.api.knowledge.loaders.pictures.lines import Grid, blocks
+        from services.api.knowledge.loaders.pictures.lines import add, blocks
 
         try:
             pixels = embedded(self._file, content)
@@ -83,8 +83,4 @@ class EmbeddedPictures:
         if self._reader.recognised >= _READ_LIMIT and self._reader.known(pixels) is None:
             self._unread[_BEYOND] += 1
             return
-        for block in blocks(self._reader.read(pixels)):
-            if isinstance(block, Grid):
-                outline.table(block.rows)
-            else:
-                outline.paragraph(block.text)
+        add(blocks(self._reader.read(pixels)), outline)

@@ -94,6 +94,10 @@ class Package:
         links = posixpath.join(folder, "_rels", f"{own}.rels")
         return list(self._links(links, folder)) if links in self else []
 
+    def targets(self, name: str) -> dict[str, str]:
+        """The parts that a part links to, by the ids it names them with."""
+        return {relation.id: relation.target for relation in self.relations(name)}
+
     def related(self, name: str, kind: str) -> str | None:
         """The first part of a kind that a part links to."""
         return next((relation.target for relation in self.relations(name) if relation.kind == kind), None)

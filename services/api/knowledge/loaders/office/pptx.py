@@ -44,8 +44,7 @@ def _sections(file: SourceFile, package: Package, warnings: list[str]) -> Iterat
     """Slide after slide; what was not read is added to `warnings`."""
     main = package.related("", "officeDocument") or _USUAL_MAIN
     slides = _slides(package, main)
-    number = 0
-    pictures = EmbeddedPictures(file, package, lambda: file.report(max(number - 1, 0), len(slides)))
+    pictures = EmbeddedPictures(file, package, lambda: file.report(number - 1, len(slides)))
     reader = SlideReader(package, _people(package, main), pictures)
     for number, part in enumerate(slides, start=1):
         outline = Outline(page=number)
@@ -62,7 +61,7 @@ def _sections(file: SourceFile, package: Package, warnings: list[str]) -> Iterat
 
 def _slides(package: Package, main: str) -> list[str | None]:
     """The parts of the slides in the order of the show; None for one that is not there."""
-    targets = {relation.id: relation.target for relation in package.relations(main)}
+    targets = package.targets(main)
     ids = dict.fromkeys(slide.get(_RELATION_ID, "") for slide in package.xml(main).iter(_SLIDE_ID))
     return [targets.get(name) for name in ids]
 

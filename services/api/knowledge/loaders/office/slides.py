@@ -51,7 +51,7 @@ class SlideReader:
 
     def read(self, part: str, outline: Outline) -> None:
         """Add the slide kept in a part: title, shapes, notes, comments."""
-        targets = {relation.id: relation.target for relation in self._package.relations(part)}
+        targets = self._package.targets(part)
         shapes = list(_shapes(self._package.xml(part).find(f"{_P}cSld/{_P}spTree"), self._spots(part)))
         for title in filter(_is_title, shapes):
             outline.heading(1, _shape_text(title))
@@ -75,11 +75,7 @@ class SlideReader:
 
     def _picture(self, shape: Element, targets: Mapping[str, str], outline: Outline) -> None:
         drawn = shape.find(f"{_P}blipFill/{A}blip")
-        part = None if drawn is None else targets.get(drawn.get(f"{_R}embed", ""))
-        if part is None:
-            self._pictures.miss()
-        else:
-            self._pictures.read(part, outline)
+        self._pictures.read(None if drawn is None else targets.get(drawn.get(f"{_R}embed", "")), outline)
 
     def _frame(self, frame: Element, targets: Mapping[str, str], outline: Outline) -> None:
         """A table, chart or diagram."""

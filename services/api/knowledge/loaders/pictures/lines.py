@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from services.api.knowledge.loaders.pictures.columns import Row, bands, rows
@@ -12,7 +12,7 @@ from services.api.knowledge.loaders.pictures.reading import Reading
 from services.api.knowledge.loaders.pictures.rulings import Rectangle
 from services.api.knowledge.loaders.reading.cleaning import clean_line, join_lines
 from services.api.knowledge.loaders.reading.openings import opens_paragraph
-from services.api.knowledge.loaders.reading.outline import numbered_level
+from services.api.knowledge.loaders.reading.outline import Outline, numbered_level
 from services.api.knowledge.loaders.reading.tables import Cell
 
 _LEAST_FILLED = 4
@@ -40,6 +40,15 @@ class Grid:
 
 
 Block = Paragraph | Grid
+
+
+def add(found: Iterable[Block], outline: Outline) -> None:
+    """Put blocks behind what the outline holds."""
+    for block in found:
+        if isinstance(block, Grid):
+            outline.table(block.rows)
+        else:
+            outline.paragraph(block.text)
 
 
 def blocks(reading: Reading) -> list[Block]:

@@ -7,7 +7,7 @@ from typing import ClassVar
 from services.api.domain.knowledge import Document, SourceFile
 from services.api.knowledge.loaders.pictures.cache import PictureReader
 from services.api.knowledge.loaders.pictures.frames import frame_limit, frames, has_more, opened
-from services.api.knowledge.loaders.pictures.lines import Grid, blocks
+from services.api.knowledge.loaders.pictures.lines import add, blocks
 from services.api.knowledge.loaders.reading.failures import check_size, document, reading
 from services.api.knowledge.loaders.reading.outline import Outline
 
@@ -34,11 +34,7 @@ class PictureLoader:
                     found = blocks(reader.read(pixels))
                     if limit > 1:
                         outline.turn_to(number)
-                    for block in found:
-                        if isinstance(block, Grid):
-                            outline.table(block.rows)
-                        else:
-                            outline.paragraph(block.text)
+                    add(found, outline)
                     if not found:
                         silent.append(number)
                     done = number

@@ -44,7 +44,7 @@ class Steps:
     def take(self) -> None:
         """One more is done."""
         self._done += 1
-        self._file.report(self._done, None)
+        self.stay()
 
     def stay(self) -> None:
         """Tell that something goes on with the same one."""
