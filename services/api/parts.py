@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -63,7 +63,7 @@ class Parts:
         Reading dictionaries and waiting for the vector store is left to when the processes that answer have started.
         """
         await self.indexes.storage.start()
-        self._background.append(asyncio.create_task(self._vital(self._begin_indexing())))
+        self._background.append(asyncio.create_task(self._vital(self._begin_indexing)))
         self._ready = True
 
     async def _begin_indexing(self) -> None:
@@ -91,7 +91,7 @@ class Parts:
 
     def _start_indexer(self) -> None:
         if self.indexer is not None:
-            self._background.append(asyncio.create_task(self._vital(self.indexer.run())))
+            self._background.append(asyncio.create_task(self._vital(self.indexer.run)))
 
     @asynccontextmanager
     async def maintained(self, *, clear: bool) -> AsyncIterator[None]:
@@ -114,10 +114,10 @@ class Parts:
         except Exception:
             log.exception("interrupted work could not be taken up")
 
-    async def _vital(self, work: Coroutine[object, object, None]) -> None:
-        """Work without which the process is of no use."""
+    async def _vital(self, work: Callable[[], Coroutine[object, object, None]]) -> None:
+        """Work without which the process is of no use; begun here, so that a task cancelled before this leaves none."""
         try:
-            await work
+            await work()
         except Exception:
             log.exception("indexing ended")
             self._ready = False  # the supervisor sees it and starts the process anew
