@@ -19,6 +19,7 @@ from milvus_lite.db import MilvusLite
 from milvus_lite.exceptions import DataDirLockedError, MilvusLiteError
 from pymilvus.grpc_gen import milvus_pb2_grpc
 
+from services.api.knowledge.vector_stores.milvus import lite_search
 from services.api.knowledge.vector_stores.milvus.failures import STORE, milvus_failures
 from services.foundation.errors import StoreFailed
 from services.foundation.paths import join_inside
@@ -62,6 +63,7 @@ class LiteServer:
         Raises:
             StoreFailed: another process holds the folder, or the port is taken.
         """
+        lite_search.install()
         self._collections = folder / _DATABASE / "collections"
         self._database = _open(folder)
         try:
