@@ -20,8 +20,9 @@ from services.api.chat.prompts import FilePrompts
 from services.api.chat.recording import Recorder
 from services.api.conversations import routes as conversation_routes
 from services.api.conversations.service import ConversationService
-from services.api.domain.ports import ChatModel, Embedder, Parser, Storage, TextIndex, VectorStore
+from services.api.domain.ports import ChatModel, Embedder, Parser, Reranker, Storage, TextIndex, VectorStore
 from services.api.inference.gateway import GatewayChatModel, GatewayEmbedder
+from services.api.inference.reranking import GatewayReranker
 from services.api.knowledge import routes as knowledge_routes
 from services.api.knowledge.consistency import Inspection, RepairMeans
 from services.api.knowledge.files import ContentFolders
@@ -34,7 +35,8 @@ from services.api.knowledge.maintenance import Maintenance
 from services.api.knowledge.orders import Catalogue
 from services.api.knowledge.parsing.pool import ParserPool, ParsingLimits
 from services.api.knowledge.queue import Indexing, IndexQueue
-from services.api.knowledge.retrieval import HybridRetriever
+from services.api.knowledge.retrieval.hybrid import HybridRetriever
+from services.api.knowledge.retrieval.light import LightReranker
 from services.api.knowledge.schedule import InspectionSchedule
 from services.api.knowledge.service import KnowledgeService
 from services.api.knowledge.splitters import SPLITTERS
@@ -102,7 +104,8 @@ def build(settings: Settings, replace: Replacements, role: Role = Role.WHOLE, *,
     indexing = Indexing(IndexQueue(indexes.storage, holder), ingestor)
     knowledge = KnowledgeService(indexes, folders, indexing, catalogue, settings.knowledge)
     importer = Importer(database, folders, Choices(catalogue, settings.knowledge.vector_store.name), open_former)
-    retriever = HybridRetriever(indexes, embedder, settings.knowledge.retrieval)
+    reranker = _reranker(settings, client, indexes.keywords)
+    retriever = HybridRetriever(indexes, embedder, settings.knowledge.retrieval, reranker)
     conversations = ConversationService(indexes.storage)
     recorder = Recorder(conversations.record)
 
@@ -167,6 +170,13 @@ def _indexes(settings: Settings, replace: Replacements, database: SqlStorage, ro
         keywords=replace.keywords
         or TEXT_INDEXES.build(chosen.text_index.name, data / "info.db", options=chosen.text_index.options),
     )
+
+
+def _reranker(settings: Settings, client: OpenAIClient, keywords: TextIndex) -> Reranker | None:
+    if not settings.knowledge.retrieval.rerank:
+        return None
+    model = settings.models.default_rerank
+    return LightReranker(keywords) if model is None else GatewayReranker(client, model)
 
 
 def _schedule(settings: Settings, inspection: Inspection) -> InspectionSchedule | None:

@@ -102,6 +102,19 @@ class TextIndexContract:
         assert found[make_chunk(0, "").id] == pytest.approx(1)
         assert found[make_chunk(1, "").id] < 0.5
 
+    async def test_rarity_gives_the_questions_tokens_and_the_rare_weigh_more(self, index):
+        await index.upsert([make_chunk(number, f"common {'rare' if number == 0 else 'other'}") for number in range(9)])
+        found = await index.rarity(BASE, "What is the common rare unheard?")
+        assert set(found) >= {"common", "rare", "unheard"}
+        assert "the" not in found
+        assert 0 < found["common"] < found["rare"] <= found["unheard"]
+
+    async def test_rarity_cuts_ideographs_into_pairs(self, filled):
+        assert {"年假"} <= set(await filled.rarity(BASE, "年假")) <= {"年假"}
+
+    async def test_an_empty_base_has_no_rarity(self, index):
+        assert await index.rarity(BASE, "年假 leave") == {}
+
     async def test_the_limit_holds(self, index):
         await index.upsert([make_chunk(number, f"apple {number}") for number in range(20)])
         assert len(await index.search(BASE, "apple", limit=7)) == 7

@@ -39,10 +39,7 @@ class MemoryTextIndex:
     async def search(self, base: KnowledgeBaseId, text: str, *, limit: int) -> list[Match]:
         held = self._bases.get(base, {})
         asked = _tokens(text)
-        weights = {
-            token: math.log(1 + (len(held) + 1) / (0.5 + sum(token in tokens for tokens in held.values())))
-            for token in asked
-        }
+        weights = await self.rarity(base, text)
         whole = sum(weights.values())
         found = [
             Match(id_, sum(weights[token] for token in asked & tokens) / whole)
@@ -50,6 +47,14 @@ class MemoryTextIndex:
             if asked & tokens
         ]
         return sorted(found, key=lambda match: -match.similarity)[:limit]
+
+    async def rarity(self, base: KnowledgeBaseId, text: str) -> dict[str, float]:
+        held = self._bases.get(base, {})
+        return {
+            token: math.log(1 + (len(held) + 1) / (0.5 + sum(token in tokens for tokens in held.values())))
+            for token in _tokens(text)
+            if held
+        }
 
     async def ids(self, base: KnowledgeBaseId) -> set[ChunkId]:
         return set(self._bases.get(base, {}))

@@ -266,12 +266,14 @@ class Hit:
         cosine: cosine similarity to the query, or None when the dense arm did not find it.
         coverage: share of the query's words, weighted by rarity, that the chunk holds; None when the keyword arm
             did not find it.
+        relevance: how likely it answers the question, in [0, 1], by the reranker; None when there is none.
     """
 
     chunk: Chunk
     similarity: float
     cosine: float | None = None
     coverage: float | None = None
+    relevance: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

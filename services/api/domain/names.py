@@ -110,5 +110,10 @@ class FileName:
         stem, dot, ending = self.value.rpartition(".")
         return f".{ending.lower()}" if dot and stem else ""
 
+    @property
+    def stem(self) -> str:
+        """The name without its last extension."""
+        return self.value[: len(self.value) - len(self.extension)]
+
     def __str__(self) -> str:
         return self.value

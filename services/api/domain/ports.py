@@ -128,6 +128,9 @@ class TextIndex(Protocol):
 
     async def search(self, base: KnowledgeBaseId, text: str, *, limit: int) -> list[Match]: ...
 
+    async def rarity(self, base: KnowledgeBaseId, text: str) -> Mapping[str, float]:
+        """A question's tokens (Latin words and codes, pairs of ideographs; no stop words), the rarest weighing most."""
+
     async def ids(self, base: KnowledgeBaseId) -> set[ChunkId]: ...
 
     async def bases(self) -> set[KnowledgeBaseId]:
@@ -138,6 +141,15 @@ class TextIndex(Protocol):
     async def start(self) -> None: ...
 
     async def stop(self) -> None: ...
+
+
+class Reranker(Protocol):
+    """Orders hits anew by what it reads in them, best first, at most `limit`; each gets its `relevance`.
+
+    Raises what the gateway names where a model is asked (UnknownModel, NoWorker, …).
+    """
+
+    async def rerank(self, query: str, hits: Sequence[Hit], *, limit: int) -> list[Hit]: ...
 
 
 class Retriever(Protocol):

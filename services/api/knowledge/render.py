@@ -54,6 +54,7 @@ def found_document(hit: Hit) -> FoundDocument:
         "similarity": round(hit.similarity, 4),
         "cosine": None if hit.cosine is None else round(hit.cosine, 4),
         "coverage": None if hit.coverage is None else round(hit.coverage, 4),
+        "relevance": None if hit.relevance is None else round(hit.relevance, 4),
     }
     return FoundDocument(
         page_content=hit.chunk.text, metadata=metadata, id=hit.chunk.id, score=round(distance(hit.similarity), 6)

@@ -58,6 +58,10 @@ class Models(Node):
 
     default_chat: str = Field(default="extractive", description="Chat model used when a request names none.")
     default_embedding: str = Field(default="all-minilm-l6-v2", description="Embedding model of new knowledge bases.")
+    default_rerank: str | None = Field(
+        default=None,
+        description="Rerank model that orders what was found; None: by words and vectors, without a model.",
+    )
     model_dir: Path = Field(default=Path("model"), description="Folder with local weights.")
     downloads: Downloads = Field(default=Downloads(), description="Whether weights may be fetched from a hub.")
     profile: str | None = Field(
@@ -92,8 +96,9 @@ class Models(Node):
         for field, name, task in (
             ("default_chat", self.default_chat, "chat"),
             ("default_embedding", self.default_embedding, "embedding"),
+            ("default_rerank", self.default_rerank, "rerank"),
         ):
-            if not self.served:
+            if name is None or (not self.served and task != "rerank"):
                 continue
             if name not in self.served or self.served[name].task != task:
                 known = ", ".join(sorted(n for n, m in self.served.items() if m.task == task)) or "none"

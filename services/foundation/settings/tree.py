@@ -141,6 +141,10 @@ class Retrieval(Node):
         default=0.3, ge=0, le=1, description="Share of unknown tokens above which the dense list is left out."
     )
     min_similarity: float = Field(default=0.0, ge=0, le=1, description="Hits below this are dropped.")
+    rerank: bool = Field(
+        default=True, description="Whether candidates are ordered anew: by models.default_rerank, else by their words."
+    )
+    reranked: int = Field(default=60, ge=1, le=500, description="Candidates that are ordered anew, at most.")
 
 
 class Parsing(Node):
@@ -186,6 +190,12 @@ class Settings(Node):
     server: Server = Field(default=Server(), description="configs/server.yaml")
     models: Models = Field(default=Models(), description="configs/models.yaml")
     knowledge: Knowledge = Field(default=Knowledge(), description="configs/knowledge.yaml")
+
+    @model_validator(mode="after")
+    def _a_reranker_is_used(self) -> Settings:
+        if self.models.default_rerank is not None and not self.knowledge.retrieval.rerank:
+            raise ValueError("models.default_rerank has no effect while knowledge.retrieval.rerank is off: unset one")
+        return self
 
     @property
     def embeds_milvus(self) -> bool:

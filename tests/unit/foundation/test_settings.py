@@ -10,7 +10,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 
 from services.foundation.settings import __main__ as show
 from services.foundation.settings.load import ROOT, BadSettings, load_settings, read_settings
-from services.foundation.settings.tree import Endpoint, Models, ServedModel, Server, Settings
+from services.foundation.settings.tree import Endpoint, Knowledge, Models, Retrieval, ServedModel, Server, Settings
 
 Write = Callable[..., Path]
 
@@ -176,6 +176,16 @@ def test_a_default_model_must_be_served_for_its_task(served: dict[str, ServedMod
         Models(served=served)
     assert f"{field} names" in str(caught.value)
     assert known in str(caught.value)
+
+
+def test_a_default_reranker_must_be_served_and_used():
+    served = {"c": CHAT, "e": EMBEDDING, "r": ServedModel(task="rerank", engine="cross_encoder")}
+    names = {"served": served, "default_chat": "c", "default_embedding": "e"}
+    assert Settings(models=Models(**names, default_rerank="r")).models.default_rerank == "r"
+    with pytest.raises(ValidationError, match=r"default_rerank names 'c', which is no rerank model.*known: r"):
+        Models(**names, default_rerank="c")
+    with pytest.raises(ValidationError, match=r"models.default_rerank has no effect while knowledge.retrieval.rerank"):
+        Settings(models=Models(**names, default_rerank="r"), knowledge=Knowledge(retrieval=Retrieval(rerank=False)))
 
 
 def test_defaults_that_are_served_are_fine():

@@ -127,6 +127,9 @@ class SqliteFtsIndex:
     async def search(self, base: KnowledgeBaseId, text: str, *, limit: int) -> list[Match]:
         return await self._reader.run(lambda connection: self._search(connection, base, text, limit))
 
+    async def rarity(self, base: KnowledgeBaseId, text: str) -> dict[str, float]:
+        return await self._reader.run(lambda connection: self._rarities(connection, base, text))
+
     async def ids(self, base: KnowledgeBaseId) -> set[ChunkId]:
         def read(connection: sqlite3.Connection) -> set[ChunkId]:
             return {ChunkId(chunk) for (chunk,) in connection.execute(_IDS, (base,))}
@@ -172,6 +175,13 @@ class SqliteFtsIndex:
         weights = {word: _rarity(holding[word], size) for word in telling}
         return [Match(row.chunk, _coverage(row, weights)) for row in found]
 
+    def _rarities(self, connection: sqlite3.Connection, base: KnowledgeBaseId, text: str) -> dict[str, float]:
+        asked = self._tokenizer.of_query(text).bigrams[:_QUERY_TOKENS]
+        ((size,),) = connection.execute(_COUNT, (base,))
+        if not size:
+            return {}
+        return {token: _rarity(held, size) for token, held in _holding(connection, base, asked).items()}
+
 
 _ROWS = f"{_SCHEME}_rows"
 _IDS = f"SELECT chunk FROM {_ROWS} WHERE base = ?"  # noqa: S608 - constants
@@ -212,7 +222,7 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 def _searchable(chunk: Chunk) -> str:
     """The indexed text under the file's name: people ask for a file by what it is called."""
-    return f"{chunk.file_name.value.removesuffix(chunk.file_name.extension)}\n{chunk.indexed_text}"
+    return f"{chunk.file_name.stem}\n{chunk.indexed_text}"
 
 
 def _insert(connection: sqlite3.Connection, base: KnowledgeBaseId, rows: Iterable[tuple[Chunk, Tokens]]) -> None:

@@ -104,6 +104,14 @@ class Tokenizer:
             yield stretch
 
 
+def bigrams_of(text: str) -> list[str]:
+    """The `bigrams` of `Tokenizer.of_text`, for which no dictionary is needed."""
+    found: list[str] = []
+    for run in _runs(text):
+        found.extend(_bigrams(run) if _IS_UNSPACED.match(run) else _latin_tokens(run))
+    return found
+
+
 def _runs(text: str) -> Iterator[str]:
     normal = _THOUSANDS.sub("", unicodedata.normalize("NFKC", text).casefold())
     return (found[0] for found in _RUN.finditer(normal))

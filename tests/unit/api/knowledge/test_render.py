@@ -40,6 +40,7 @@ def test_a_found_document_has_the_recorded_keys_in_their_order():
     assert (dumped["page_content"], dumped["type"], dumped["score"]) == ("甲", "Document", 0.5)
     assert dumped["metadata"] == {
         "source": "说明.pdf", "page": 3, "heading": "一 > 二", "similarity": 0.75, "cosine": None, "coverage": None,
+        "relevance": None,
     }  # fmt: skip
 
 

@@ -25,7 +25,8 @@ from services.api.domain.knowledge import (
 )
 from services.api.domain.names import FileName, KnowledgeBaseName
 from services.api.knowledge.ingest import Indexes
-from services.api.knowledge.retrieval import HybridRetriever, fuse
+from services.api.knowledge.retrieval.fusion import fuse
+from services.api.knowledge.retrieval.hybrid import HybridRetriever
 from services.foundation.errors import NoWorker
 from services.foundation.settings.tree import Retrieval
 from tests.contract.storage import make_file

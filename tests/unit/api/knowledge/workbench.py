@@ -20,7 +20,7 @@ from services.api.knowledge.ingest import Indexes, IngestLimits, Ingestor
 from services.api.knowledge.maintenance import Maintenance
 from services.api.knowledge.orders import Catalogue, NewKnowledgeBase, Upload
 from services.api.knowledge.queue import Indexing, IndexQueue
-from services.api.knowledge.retrieval import HybridRetriever
+from services.api.knowledge.retrieval.hybrid import HybridRetriever
 from services.api.knowledge.service import KnowledgeService
 from services.foundation.errors import UnreadableFile
 from services.foundation.registry import Registry

@@ -1,4 +1,4 @@
-"""Question → hits: keyword and dense candidates, fused by weighted reciprocal ranks. Search and chat share it."""
+"""Question → hits: keyword and dense candidates, fused, then ordered anew by a reranker. Search and chat share it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import logging
 from collections.abc import Sequence
 
 from services.api.domain.knowledge import ChunkId, Hit, KnowledgeBase, Match, Query
-from services.api.domain.ports import Embedder
+from services.api.domain.ports import Embedder, Reranker
 from services.api.knowledge.ingest import Indexes
+from services.api.knowledge.retrieval.fusion import fuse
 from services.foundation.settings.tree import Retrieval
 
 log = logging.getLogger(__name__)
@@ -19,12 +20,16 @@ class HybridRetriever:
 
     The dense list is weighted down by the share of the query's tokens that the embedder does not know, and left out
     when that share passes the configured limit: an embedder that cannot read the language would only add noise.
+    Without a reranker the hits keep the order of the fusion.
     """
 
-    def __init__(self, indexes: Indexes, embedder: Embedder, settings: Retrieval) -> None:
+    def __init__(
+        self, indexes: Indexes, embedder: Embedder, settings: Retrieval, reranker: Reranker | None = None
+    ) -> None:
         self._indexes = indexes
         self._embedder = embedder
         self._settings = settings
+        self._reranker = reranker
 
     async def retrieve(self, query: Query) -> list[Hit]:
         limit = max(self._settings.candidates, query.top_k)
@@ -35,7 +40,10 @@ class HybridRetriever:
         ranked = fuse(
             [(keyword, self._settings.keyword_weight), (dense, dense_weight)], constant=self._settings.rrf_constant
         )
-        return await self._hits(query, ranked, keyword, dense)
+        hits = await self._hits(query, ranked, keyword, dense)
+        if self._reranker is None:
+            return hits[: query.top_k]
+        return await self._reranker.rerank(query.text, hits[: self._settings.reranked], limit=query.top_k)
 
     async def _dense(self, base: KnowledgeBase, text: str, limit: int) -> tuple[list[Match], float]:
         if self._settings.dense_weight == 0 or base.dimensions is None:
@@ -67,19 +75,4 @@ class HybridRetriever:
             for chunk in ranked
             if chunk in found
         ]
-        return [hit for hit in hits if hit.similarity >= query.min_similarity][: query.top_k]
-
-
-def fuse(lists: Sequence[tuple[Sequence[Match], float]], *, constant: int) -> list[ChunkId]:
-    """Weighted reciprocal rank fusion: Σ weight / (constant + rank), rank from 1; best first.
-
-    Source: Cormack, Clarke and Büttcher, "Reciprocal Rank Fusion outperforms Condorcet and individual Rank Learning
-    Methods", SIGIR 2009; the weights are ours. Ties keep the order of the first list that names the chunk.
-    """
-    totals: dict[ChunkId, float] = {}
-    for matches, weight in lists:
-        if weight <= 0:
-            continue
-        for rank, match in enumerate(matches, start=1):
-            totals[match.id] = totals.get(match.id, 0.0) + weight / (constant + rank)
-    return sorted(totals, key=lambda chunk: -totals[chunk])
+        return [hit for hit in hits if hit.similarity >= query.min_similarity]
