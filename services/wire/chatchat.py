@@ -75,6 +75,8 @@ class KnowledgeBaseChatRequest(Body):
     max_tokens: int | None = Field(default=None, description="限制LLM生成Token数量，默认None代表模型最大值")
     prompt_name: str = Field(default="default", description="使用的prompt模板名称")
     conversation_id: str = Field(default="", description="Ours: the conversation this turn is written to.")
+    more_knowledge_bases: list[str] = Field(default=[], max_length=20, description="Ours: further bases to read.")
+    explain: bool = Field(default=False, description="Ours: with `why` in the last event.")
 
 
 class CreateKnowledgeBase(Body):
@@ -98,6 +100,7 @@ class SearchRequest(Body):
     score_threshold: float = Field(default=1.0, ge=0, le=2, description="知识库匹配相关度阈值")
     file_name: str = Field(default="", description="文件名称，支持 sql 通配符", examples=["报告%.pdf"])
     metadata: dict[str, JsonValue] = Field(default={}, description="根据 metadata 进行过滤，仅支持一级键")
+    more_knowledge_bases: list[str] = Field(default=[], max_length=20, description="Ours: further bases to search.")
 
 
 class FoundDocument(BaseModel):
@@ -108,6 +111,49 @@ class FoundDocument(BaseModel):
     type: Literal["Document"] = "Document"
     id: str | None = None
     score: float = 3.0
+
+
+class ArmBody(BaseModel):
+    """Ours: one arm's part in a search. `left_out`: why it was not asked."""
+
+    knowledge_base: str
+    kind: Literal["keyword", "dense"]
+    found: int
+    weight: float
+    left_out: str | None = None
+
+
+class CandidateBody(BaseModel):
+    """Ours: a passage that an arm found and what became of it; ranks count from 1."""
+
+    chunk_id: str
+    fused_rank: int
+    fate: Literal["unknown", "unsimilar", "unranked", "cut", "used"]
+    knowledge_base: str | None = None
+    file_name: str | None = None
+    place: dict[str, JsonValue] = {}
+    keyword_rank: int | None = None
+    coverage: float | None = None
+    dense_rank: int | None = None
+    cosine: float | None = None
+    final_rank: int | None = None
+    relevance: float | None = None
+
+
+class WhyBody(BaseModel):
+    """Ours: why a search found what it found. `milliseconds` by stage: keyword, embed, dense, fetch, rerank."""
+
+    query: str
+    arms: list[ArmBody]
+    candidates: list[CandidateBody]
+    milliseconds: dict[str, float]
+
+
+class ExplainedSearch(BaseModel):
+    """Ours: `data` of POST /knowledge_base/explain_search."""
+
+    documents: list[FoundDocument]
+    why: WhyBody
 
 
 class CancelDocs(Body):

@@ -115,6 +115,14 @@ class TextIndexContract:
     async def test_an_empty_base_has_no_rarity(self, index):
         assert await index.rarity(BASE, "年假 leave") == {}
 
+    async def test_only_those_named_are_found(self, index):
+        await index.upsert([make_chunk(number, f"apple {number}") for number in range(20)])
+        among = frozenset(make_chunk(number, "").id for number in (3, 5, 99))
+        for _ in range(2):
+            assert sorted(ids(await index.search(BASE, "apple", limit=7, among=among))) == [3, 5]
+        assert await index.search(BASE, "apple", limit=7, among=frozenset()) == []
+        assert len(await index.search(BASE, "apple", limit=7)) == 7
+
     async def test_the_limit_holds(self, index):
         await index.upsert([make_chunk(number, f"apple {number}") for number in range(20)])
         assert len(await index.search(BASE, "apple", limit=7)) == 7

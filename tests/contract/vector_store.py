@@ -47,6 +47,21 @@ class VectorStoreContract:
         assert len(found) == 5
         assert [match.similarity for match in found] == sorted((match.similarity for match in found), reverse=True)
 
+    @pytest.mark.parametrize("count", [0, 1, 5, 40, 1200])
+    async def test_only_those_named_are_found(self, store, count):
+        await store.upsert(BASE, make(range(1500)))
+        among = frozenset(chunk_id(number) for number in range(1, 1 + count))
+        found = await store.search(BASE, unit(7), limit=10, among=among)
+        assert {match.id for match in found} <= among
+        assert len(found) == min(10, count)
+        if count >= 7:
+            assert found[0].id == chunk_id(7)
+
+    async def test_an_id_that_is_not_kept_is_not_found(self, store):
+        await store.upsert(BASE, make(range(5)))
+        found = await store.search(BASE, unit(1), limit=5, among=frozenset({chunk_id(1), chunk_id(99)}))
+        assert [match.id for match in found] == [chunk_id(1)]
+
     async def test_similarity_is_the_cosine_clipped_at_zero(self, store):
         north, west, south = (1.0, 0.0), (0.6, 0.8), (-1.0, 0.0)
         directions = [EmbeddedChunk(chunk_id(n), vector) for n, vector in enumerate((north, west, south))]

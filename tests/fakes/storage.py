@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence, Set
 from contextlib import asynccontextmanager
 
 from services.api.domain.conversation import Conversation, ConversationId, Turn
-from services.api.domain.knowledge import Chunk, ChunkId, FileId, KnowledgeBase, KnowledgeBaseId, KnowledgeFile
+from services.api.domain.knowledge import Chunk, ChunkId, FileId, KnowledgeBase, KnowledgeBaseId, KnowledgeFile, Place
 from services.api.domain.names import FileName, KnowledgeBaseName
 from services.api.domain.ports import (
     Chunks,
@@ -129,6 +129,10 @@ class MemoryChunks(Repository):
     async def of_file(self, file: FileId) -> list[Chunk]:
         found = [chunk for chunk in self._tables.chunks.values() if chunk.file_id == file]
         return sorted(found, key=lambda chunk: chunk.position)
+
+    async def places(self, base: KnowledgeBaseId, files: Set[FileId]) -> Mapping[ChunkId, Place]:
+        held = (chunk for chunk in self._tables.chunks.values() if chunk.knowledge_base_id == base)
+        return {chunk.id: chunk.place for chunk in held if chunk.file_id in files}
 
 
 class MemoryConversations(Repository):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from services.api.domain.knowledge import Chunk, ChunkId, KnowledgeBaseId, Match
 
@@ -36,7 +36,9 @@ class MemoryTextIndex:
         for id_ in ids:
             self._bases.get(base, {}).pop(id_, None)
 
-    async def search(self, base: KnowledgeBaseId, text: str, *, limit: int) -> list[Match]:
+    async def search(
+        self, base: KnowledgeBaseId, text: str, *, limit: int, among: Set[ChunkId] | None = None
+    ) -> list[Match]:
         held = self._bases.get(base, {})
         asked = _tokens(text)
         weights = await self.rarity(base, text)
@@ -44,7 +46,7 @@ class MemoryTextIndex:
         found = [
             Match(id_, sum(weights[token] for token in asked & tokens) / whole)
             for id_, tokens in held.items()
-            if asked & tokens
+            if asked & tokens and (among is None or id_ in among)
         ]
         return sorted(found, key=lambda match: -match.similarity)[:limit]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from services.api.domain.knowledge import ChunkId, EmbeddedChunk, KnowledgeBaseId, Match, Vector
 from services.foundation.errors import EmbedderChanged
@@ -36,9 +36,15 @@ class MemoryStore:
         for id_ in ids:
             self._bases.get(base, {}).pop(id_, None)
 
-    async def search(self, base: KnowledgeBaseId, vector: Vector, *, limit: int) -> list[Match]:
+    async def search(
+        self, base: KnowledgeBaseId, vector: Vector, *, limit: int, among: Set[ChunkId] | None = None
+    ) -> list[Match]:
         self._check(base, vector, self._dimensions.get(base))
-        matches = [Match(id_, _cosine(vector, kept)) for id_, kept in self._bases.get(base, {}).items()]
+        matches = [
+            Match(id_, _cosine(vector, kept))
+            for id_, kept in self._bases.get(base, {}).items()
+            if among is None or id_ in among
+        ]
         return sorted(matches, key=lambda match: -match.similarity)[: max(0, limit)]
 
     async def ids(self, base: KnowledgeBaseId) -> set[ChunkId]:

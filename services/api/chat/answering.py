@@ -41,8 +41,9 @@ class Grounded:
 
     async def answer(self, question: Question) -> AsyncIterator[ChatEvent]:
         standalone = await self._speaker.condenser.condense(question)
-        citations = self._context.cite(await self._context.gather(standalone))
-        yield Citations(standalone, citations)
+        retrieved = await self._context.gather(standalone)
+        citations = self._context.cite(retrieved.hits)
+        yield Citations(standalone, citations, retrieved.explanation)
         variables = {"question": standalone, "context": numbered_context(citations)}
         prompt = question.prompt if citations else "empty"
         text = self._speaker.prompts.render("knowledge_base_chat", prompt, variables)

@@ -8,28 +8,32 @@ from collections.abc import Sequence
 
 from services.api.domain.knowledge import Citation, Hit, KnowledgeBase, Place, Query
 from services.api.domain.ports import Retriever
+from services.api.domain.retrieval import Retrieved
 
 _NUMBER = re.compile(r"^(\s*)\[(\d+)\]", re.MULTILINE)
 
 
 class KnowledgeContext:
-    """Passages of one knowledge base."""
+    """Passages of knowledge bases, one or several."""
 
-    def __init__(self, retriever: Retriever, base: KnowledgeBase, *, top_k: int, min_similarity: float) -> None:
+    def __init__(
+        self, retriever: Retriever, bases: Sequence[KnowledgeBase], *, top_k: int, min_similarity: float
+    ) -> None:
         self._retriever = retriever
-        self._base = base
+        self._bases = {base.id: base for base in bases}
         self._top_k = top_k
         self._min_similarity = min_similarity
 
-    async def gather(self, question: str) -> list[Hit]:
-        return await self._retriever.retrieve(Query(question, self._base, self._top_k, self._min_similarity))
+    async def gather(self, question: str) -> Retrieved:
+        bases = tuple(self._bases.values())
+        return await self._retriever.retrieve(Query(question, bases, self._top_k, self._min_similarity))
 
     def cite(self, hits: Sequence[Hit]) -> tuple[Citation, ...]:
         """The hits as a person sees them, numbered from 1 in their order."""
         return tuple(
             Citation(
                 number=number,
-                knowledge_base=self._base.name,
+                knowledge_base=self._bases[hit.chunk.knowledge_base_id].name,
                 file_name=hit.chunk.file_name,
                 place=hit.chunk.place,
                 excerpt=hit.chunk.text,

@@ -11,6 +11,7 @@ from pydantic import JsonValue
 
 from services.api.domain.answering import ChatEvent, Citations, Finished, Token
 from services.api.domain.knowledge import Citation
+from services.api.knowledge.render import why_body
 from services.foundation.sse import closing
 from services.wire.chatchat import CitationBody
 from services.wire.openai import ChatChoice, ChatChunk, ChatCompletion, ChoiceMessage, ChunkChoice, Delta, Usage, new_id
@@ -24,9 +25,18 @@ class Answer:
     """A whole answer, collected from its events."""
 
     text: str
-    query: str
-    citations: tuple[Citation, ...]
+    found: Citations
     finished: Finished
+
+    @property
+    def query(self) -> str:
+        """What was searched for."""
+        return self.found.query
+
+    @property
+    def citations(self) -> tuple[Citation, ...]:
+        """What it may cite."""
+        return self.found.citations
 
 
 async def collect(events: AsyncIterator[ChatEvent]) -> Answer:
@@ -42,7 +52,7 @@ async def collect(events: AsyncIterator[ChatEvent]) -> Answer:
                 found = event
             case Finished():
                 finished = event
-    return Answer("".join(pieces), found.query, found.citations, finished)
+    return Answer("".join(pieces), found, finished)
 
 
 def event_text(body: Mapping[str, JsonValue]) -> str:
@@ -61,11 +71,16 @@ async def chat_events(events: AsyncIterator[ChatEvent], message_id: str, *, stre
                 yield event_text({"text": event.text, "message_id": message_id})
 
 
-async def knowledge_events(events: AsyncIterator[ChatEvent], base_url: str, *, stream: bool) -> AsyncIterator[str]:
-    """/chat/knowledge_base_chat: `{"answer"}`…, then `{"docs", "citations", "query"}`; without `stream`, one event."""
+async def knowledge_events(
+    events: AsyncIterator[ChatEvent], base_url: str, *, stream: bool, explain: bool = False
+) -> AsyncIterator[str]:
+    """/chat/knowledge_base_chat: `{"answer"}`…, then `{"docs", "citations", "query"}`; without `stream`, one event.
+
+    `explain`: with `why` these passages were found in the last event.
+    """
     if not stream:
         answer = await collect(events)
-        yield event_text({"answer": answer.text, **_sources(Citations(answer.query, answer.citations), base_url)})
+        yield event_text({"answer": answer.text, **_sources(answer.found, base_url, explain=explain)})
         return
     found = Citations("", ())
     async with closing(events):
@@ -76,16 +91,19 @@ async def knowledge_events(events: AsyncIterator[ChatEvent], base_url: str, *, s
                 case Token(text):
                     yield event_text({"answer": text})
                 case Finished():
-                    yield event_text(_sources(found, base_url))
+                    yield event_text(_sources(found, base_url, explain=explain))
 
 
-def _sources(found: Citations, base_url: str) -> dict[str, JsonValue]:
+def _sources(found: Citations, base_url: str, *, explain: bool) -> dict[str, JsonValue]:
     documents = [_document(citation, base_url) for citation in found.citations] or [NOTHING_FOUND]
-    return {
+    sources: dict[str, JsonValue] = {
         "docs": list(documents),
         "citations": [citation_body(citation, base_url).model_dump() for citation in found.citations],
         "query": found.query,
     }
+    if explain and found.explanation is not None:
+        sources["why"] = why_body(found.explanation).model_dump()
+    return sources
 
 
 def _document(citation: Citation, base_url: str) -> str:
@@ -153,7 +171,7 @@ async def openai_events(
     async with closing(events):
         async for event in events:
             match event:
-                case Citations(_, citations):
+                case Citations(citations=citations):
                     found = citations
                 case Token(text):
                     yield _line(chunk(Delta(content=text)))

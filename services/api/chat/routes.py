@@ -97,7 +97,8 @@ class _Chat:
         base = await self._parts.knowledge.get(name)
         asked = "score_threshold" in body.model_fields_set
         floor = similarity_floor(body.score_threshold) if asked else self._defaults.min_similarity
-        context = KnowledgeContext(self._parts.retriever, base, top_k=body.top_k, min_similarity=floor)
+        bases = await self._parts.knowledge.with_others(base, body.more_knowledge_bases)
+        context = KnowledgeContext(self._parts.retriever, bases, top_k=body.top_k, min_similarity=floor)
         question = Question(
             text=_asked(body.query),
             model=body.model_name or self._defaults.model,
@@ -110,7 +111,8 @@ class _Chat:
         conversation = _conversation(body.conversation_id)
         head = TurnHead(new_turn_id(), conversation, "knowledge_base_chat", body.query, base_url)
         recorded = self._parts.recorder.recorded(events, head)
-        return self._respond(render.knowledge_events(recorded, base_url, stream=body.stream), request)
+        lines = render.knowledge_events(recorded, base_url, stream=body.stream, explain=body.explain)
+        return self._respond(lines, request)
 
     async def _history(self, body: ChatRequest) -> tuple[Message, ...]:
         """The messages sent along, or the conversation's last turns when a number is given."""
@@ -140,7 +142,7 @@ class _OpenAIBase:
     async def completions(self, knowledge_base_name: str, body: ChatCompletionRequest, request: Request) -> Response:
         base = await self._parts.knowledge.get(KnowledgeBaseName.parse(knowledge_base_name))
         context = KnowledgeContext(
-            self._parts.retriever, base, top_k=self._defaults.top_k, min_similarity=self._defaults.min_similarity
+            self._parts.retriever, [base], top_k=self._defaults.top_k, min_similarity=self._defaults.min_similarity
         )
         question = _openai_question(body)
         events: AsyncIterator[ChatEvent] = Grounded(self._parts.speaker, context).answer(question)

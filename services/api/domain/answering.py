@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from services.api.domain.conversation import Message
 from services.api.domain.knowledge import Citation
+from services.api.domain.retrieval import Explanation
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +47,11 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Citations:
-    """The passages the answer may cite, and the stand-alone query that found them. Comes before the first token."""
+    """The passages the answer may cite, the stand-alone query that found them, and why. Comes before any token."""
 
     query: str
     citations: tuple[Citation, ...]
+    explanation: Explanation | None = None
 
 
 @dataclass(frozen=True, slots=True)

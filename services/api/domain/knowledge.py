@@ -290,17 +290,33 @@ class Citation:
 
 
 @dataclass(frozen=True, slots=True)
+class Filter:
+    """Which chunks a search may find.
+
+    Attributes:
+        file: whether files of this name may be found.
+        place: whether text at this place may be; None: any.
+    """
+
+    file: Callable[[FileName], bool]
+    place: Callable[[Place], bool] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """A search: the text, which bases may be read, and the cut.
 
     Attributes:
+        knowledge_bases: at least one; each is searched with its own embedder.
         min_similarity: hits below are dropped; in [0, 1].
+        filter: what else may not be found; None: nothing.
     """
 
     text: str
-    knowledge_base: KnowledgeBase
+    knowledge_bases: tuple[KnowledgeBase, ...]
     top_k: int
     min_similarity: float = 0.0
+    filter: Filter | None = None
 
 
 @dataclass(frozen=True, slots=True)

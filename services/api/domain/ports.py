@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence, Set
 from contextlib import AbstractAsyncContextManager
 from typing import ClassVar, Protocol, runtime_checkable
 
@@ -24,12 +24,14 @@ from services.api.domain.knowledge import (
     Match,
     Parsed,
     Passage,
+    Place,
     Query,
     SourceFile,
     SplitterChoice,
     Vector,
 )
 from services.api.domain.names import FileName, KnowledgeBaseName
+from services.api.domain.retrieval import Retrieved
 
 
 class Loader(Protocol):
@@ -92,8 +94,9 @@ class Embedder(Protocol):
 class VectorStore(Protocol):
     """Keeps vectors by knowledge base and finds the nearest. Knows nothing of files or tables.
 
-    Similarity is the cosine, negative values clipped to 0. All methods are idempotent and safe to call concurrently;
-    what `upsert` acknowledged survives the death of the process. Unknown ids and unknown bases are no error.
+    Similarity is the cosine, negative values clipped to 0. `among`: find only these.
+    All methods are idempotent and safe to call concurrently; what `upsert` acknowledged survives the death of the
+    process. Unknown ids and unknown bases are no error.
     Raises StoreFailed when the store cannot do its work, EmbedderChanged when a vector's length is not the base's.
     """
 
@@ -101,7 +104,9 @@ class VectorStore(Protocol):
 
     async def remove(self, base: KnowledgeBaseId, ids: Sequence[ChunkId]) -> None: ...
 
-    async def search(self, base: KnowledgeBaseId, vector: Vector, *, limit: int) -> list[Match]: ...
+    async def search(
+        self, base: KnowledgeBaseId, vector: Vector, *, limit: int, among: Set[ChunkId] | None = None
+    ) -> list[Match]: ...
 
     async def ids(self, base: KnowledgeBaseId) -> set[ChunkId]: ...
 
@@ -120,13 +125,16 @@ class TextIndex(Protocol):
 
     A match's similarity is the share of the query's words, weighted by their rarity in the base, that the chunk holds;
     the order of the matches is the index's own ranking (BM25), best first, and may differ from the order of similarity.
+    `among`: find only these; rarity stays that of the whole base.
     """
 
     async def upsert(self, chunks: Sequence[Chunk]) -> None: ...
 
     async def remove(self, base: KnowledgeBaseId, ids: Sequence[ChunkId]) -> None: ...
 
-    async def search(self, base: KnowledgeBaseId, text: str, *, limit: int) -> list[Match]: ...
+    async def search(
+        self, base: KnowledgeBaseId, text: str, *, limit: int, among: Set[ChunkId] | None = None
+    ) -> list[Match]: ...
 
     async def rarity(self, base: KnowledgeBaseId, text: str) -> Mapping[str, float]:
         """A question's tokens (Latin words and codes, pairs of ideographs; no stop words), the rarest weighing most."""
@@ -153,15 +161,15 @@ class Reranker(Protocol):
 
 
 class Retriever(Protocol):
-    """Question → hits, best first, at most `query.top_k`."""
+    """Question → hits, best first, at most `query.top_k`, and why."""
 
-    async def retrieve(self, query: Query) -> list[Hit]: ...
+    async def retrieve(self, query: Query) -> Retrieved: ...
 
 
 class ContextSource(Protocol):
     """Where an answer's context comes from."""
 
-    async def gather(self, question: str) -> list[Hit]: ...
+    async def gather(self, question: str) -> Retrieved: ...
 
 
 class ChatModel(Protocol):
@@ -226,6 +234,9 @@ class Chunks(Protocol):
     async def ids_of_base(self, base: KnowledgeBaseId) -> set[ChunkId]: ...
 
     async def of_file(self, file: FileId) -> list[Chunk]: ...
+
+    async def places(self, base: KnowledgeBaseId, files: Set[FileId]) -> Mapping[ChunkId, Place]:
+        """Where each chunk of these files stands."""
 
 
 class IngestJobs(Protocol):

@@ -11,11 +11,20 @@ from pydantic import JsonValue
 from services.api.domain.ingestion import Progress
 from services.api.domain.knowledge import Hit, KnowledgeBase, KnowledgeFile, Parsed, Passage, Place
 from services.api.domain.names import FileName, KnowledgeBaseName
+from services.api.domain.retrieval import Candidate, Explanation
 from services.api.knowledge.fingerprint import Likeness
 from services.api.knowledge.rebuilding import Reindexed
 from services.foundation.errors import error_from
 from services.foundation.http import sentence
-from services.wire.chatchat import FileDetails, FoundDocument, KnowledgeBaseDetails, Preview
+from services.wire.chatchat import (
+    ArmBody,
+    CandidateBody,
+    FileDetails,
+    FoundDocument,
+    KnowledgeBaseDetails,
+    Preview,
+    WhyBody,
+)
 
 
 def distance(similarity: float) -> float:
@@ -46,19 +55,60 @@ def place_facts(place: Place) -> dict[str, JsonValue]:
     return {name: value for name, value in known.items() if value is not None}
 
 
-def found_document(hit: Hit) -> FoundDocument:
-    """A hit as search_docs gives it."""
+def found_document(hit: Hit, base: KnowledgeBaseName | None = None) -> FoundDocument:
+    """A hit as search_docs gives it; `base`: named in it."""
     metadata: dict[str, JsonValue] = {
         "source": hit.chunk.file_name.value,
+        **({} if base is None else {"knowledge_base": base.value}),
         **place_facts(hit.chunk.place),
         "similarity": round(hit.similarity, 4),
-        "cosine": None if hit.cosine is None else round(hit.cosine, 4),
-        "coverage": None if hit.coverage is None else round(hit.coverage, 4),
-        "relevance": None if hit.relevance is None else round(hit.relevance, 4),
+        "cosine": _rounded(hit.cosine),
+        "coverage": _rounded(hit.coverage),
+        "relevance": _rounded(hit.relevance),
     }
     return FoundDocument(
         page_content=hit.chunk.text, metadata=metadata, id=hit.chunk.id, score=round(distance(hit.similarity), 6)
     )
+
+
+def why_body(explanation: Explanation) -> WhyBody:
+    """Why a search found what it found."""
+    return WhyBody(
+        query=explanation.query,
+        arms=[
+            ArmBody(
+                knowledge_base=arm.knowledge_base.value,
+                kind=arm.kind.value,
+                found=arm.found,
+                weight=round(arm.weight, 4),
+                left_out=arm.left_out,
+            )
+            for arm in explanation.arms
+        ],
+        candidates=[_candidate(candidate) for candidate in explanation.candidates],
+        milliseconds={stage: round(took, 2) for stage, took in explanation.milliseconds.items()},
+    )
+
+
+def _candidate(candidate: Candidate) -> CandidateBody:
+    return CandidateBody(
+        chunk_id=candidate.id,
+        fused_rank=candidate.fused_rank,
+        fate=candidate.fate.value,
+        knowledge_base=candidate.knowledge_base.value if candidate.knowledge_base else None,
+        file_name=candidate.file_name.value if candidate.file_name else None,
+        place=place_facts(candidate.place) if candidate.place else {},
+        keyword_rank=candidate.keyword_rank,
+        coverage=_rounded(candidate.coverage),
+        dense_rank=candidate.dense_rank,
+        cosine=_rounded(candidate.cosine),
+        final_rank=candidate.final_rank,
+        relevance=_rounded(candidate.relevance),
+    )
+
+
+def _rounded(share: float | None) -> float | None:
+    return None if share is None else round(share, 4)
 
 
 def listed_document(file: FileName, passage: Passage, chunk_id: str | None = None) -> FoundDocument:

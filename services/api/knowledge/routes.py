@@ -27,13 +27,10 @@ from services.api.knowledge.render import (
     base_details,
     failure_sentence,
     file_details,
-    found_document,
-    like_pattern,
-    listed_document,
     preview_body,
     reindexed_event,
-    similarity_floor,
 )
+from services.api.knowledge.search_routes import SearchRoutes
 from services.api.knowledge.service import KnowledgeService
 from services.foundation.errors import ChatchatError, InvalidRequest, KnowledgeBaseNotFound
 from services.foundation.http import envelope_body, language_of, request_id_of, sentence
@@ -43,9 +40,7 @@ from services.wire.chatchat import (
     CreateKnowledgeBase,
     DeleteDocs,
     Envelope,
-    FoundDocument,
     RecreateVectorStore,
-    SearchRequest,
     UpdateDocs,
 )
 
@@ -106,7 +101,7 @@ def upload_form(
 def router(service: KnowledgeService, retriever: Retriever, presentation: Presentation) -> APIRouter:
     """The endpoints over a service and a retriever."""
     bases, files = _Bases(service, presentation), _Files(service, presentation)
-    search = _Search(service, retriever, presentation)
+    search = SearchRoutes(service, retriever, presentation.min_similarity)
     routes = APIRouter(prefix="/knowledge_base", tags=[_TAG])
     for method, path, endpoint in (
         ("GET", "/list_knowledge_bases", bases.list_knowledge_bases),
@@ -117,6 +112,7 @@ def router(service: KnowledgeService, retriever: Retriever, presentation: Presen
         ("GET", "/files", files.files),
         ("GET", "/supported_files", files.supported_files),
         ("POST", "/search_docs", search.search_docs),
+        ("POST", "/explain_search", search.explain_search),
         ("POST", "/upload_docs", files.upload_docs),
         ("POST", "/preview_docs", files.preview_docs),
         ("POST", "/update_docs", files.update_docs),
@@ -201,43 +197,6 @@ class _Bases:
                 field="vs_type", reason=f"the vectors of {base.name} are kept in {base.vector_store!r}"
             )
         return base
-
-
-class _Search:
-    """The search test."""
-
-    def __init__(self, service: KnowledgeService, retriever: Retriever, presentation: Presentation) -> None:
-        self._service = service
-        self._retriever = retriever
-        self._min_similarity = presentation.min_similarity
-
-    async def search_docs(self, body: SearchRequest) -> list[FoundDocument]:
-        """Passages for a query, best first; without one, those of the files or metadata named, in order.
-
-        An unknown base gives an empty list, as 0.2.10 did.
-        """
-        name = KnowledgeBaseName.parse(body.knowledge_base_name)
-        try:
-            if not body.query.strip():
-                return await self._listed(name, body)
-            base = await self._service.get(name)
-        except KnowledgeBaseNotFound:
-            return []
-        asked = "score_threshold" in body.model_fields_set
-        floor = similarity_floor(body.score_threshold) if asked else self._min_similarity
-        hits = await self._retriever.retrieve(knowledge.Query(body.query, base, body.top_k, floor))
-        return [found_document(hit) for hit in hits]
-
-    async def _listed(self, name: KnowledgeBaseName, body: SearchRequest) -> list[FoundDocument]:
-        if not body.file_name and not body.metadata:
-            return []
-        pattern = like_pattern(body.file_name or "%")
-        chunks = await self._service.chunks(name, lambda file: pattern.fullmatch(file.value) is not None)
-        found = [
-            listed_document(chunk.file_name, knowledge.Passage(chunk.text, chunk.place), chunk.id) for chunk in chunks
-        ]
-        wanted = body.metadata.items()
-        return [one for one in found if all(one.metadata.get(key) == value for key, value in wanted)]
 
 
 class _Files:

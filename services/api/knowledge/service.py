@@ -7,7 +7,7 @@ import dataclasses
 import logging
 import secrets
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -106,6 +106,11 @@ class KnowledgeService:
         """Raises KnowledgeBaseNotFound."""
         async with self._indexes.storage.begin() as work:
             return await work.knowledge_bases.get(name)
+
+    async def with_others(self, base: KnowledgeBase, names: Sequence[str]) -> tuple[KnowledgeBase, ...]:
+        """The base and those of these names, each once. Raises InvalidName, KnowledgeBaseNotFound."""
+        others = [await self.get(KnowledgeBaseName.parse(name)) for name in names]
+        return tuple({one.id: one for one in (base, *others)}.values())
 
     async def bases(self) -> list[tuple[KnowledgeBase, int]]:
         """Every base with its number of files."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from contextlib import AbstractContextManager
 
 from sqlalchemy import delete, func, insert, select, update
@@ -151,6 +151,17 @@ class SqlChunks:
     async def of_file(self, file: FileId) -> list[Chunk]:
         wanted = _CHUNKS.where(ChunkRecord.file_id == file).order_by(ChunkRecord.position)
         return [_chunk(row, name) for row, name in await self._session.execute(wanted)]
+
+    async def places(self, base: KnowledgeBaseId, files: Set[FileId]) -> Mapping[ChunkId, Place]:
+        """Where each chunk of these files stands."""
+        found: dict[ChunkId, Place] = {}
+        named = sorted(files)
+        for at in range(0, len(named), _IDS_PER_STATEMENT):
+            wanted = select(ChunkRecord.id, ChunkRecord.place).where(
+                ChunkRecord.knowledge_base_id == base, ChunkRecord.file_id.in_(named[at : at + _IDS_PER_STATEMENT])
+            )
+            found |= {ChunkId(id_): place_of(place) for id_, place in await self._session.execute(wanted)}
+        return found
 
 
 _CHUNKS = select(ChunkRecord, KnowledgeFileRecord.name).join(

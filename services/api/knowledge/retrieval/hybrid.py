@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 
-from services.api.domain.knowledge import ChunkId, Hit, KnowledgeBase, Match, Query
+from services.api.domain.knowledge import Chunk, ChunkId, Filter, Hit, KnowledgeBase, Query
 from services.api.domain.ports import Embedder, Reranker
+from services.api.domain.retrieval import Arm, ArmKind, Retrieved
 from services.api.knowledge.ingest import Indexes
+from services.api.knowledge.retrieval.explaining import Course, Listing, Stopwatch
 from services.api.knowledge.retrieval.fusion import fuse
 from services.foundation.settings.tree import Retrieval
 
@@ -20,7 +22,7 @@ class HybridRetriever:
 
     The dense list is weighted down by the share of the query's tokens that the embedder does not know, and left out
     when that share passes the configured limit: an embedder that cannot read the language would only add noise.
-    Without a reranker the hits keep the order of the fusion.
+    The lists of several bases are fused together. Without a reranker the hits keep the order of the fusion.
     """
 
     def __init__(
@@ -31,48 +33,87 @@ class HybridRetriever:
         self._settings = settings
         self._reranker = reranker
 
-    async def retrieve(self, query: Query) -> list[Hit]:
-        limit = max(self._settings.candidates, query.top_k)
-        keyword, (dense, dense_weight) = await asyncio.gather(
-            self._indexes.keywords.search(query.knowledge_base.id, query.text, limit=limit),
-            self._dense(query.knowledge_base, query.text, limit),
+    async def retrieve(self, query: Query) -> Retrieved:
+        watch = Stopwatch()
+        searched = await asyncio.gather(*(self._search(query, base, watch) for base in query.knowledge_bases))
+        listings = [listing for of_base in searched for listing in of_base]
+        fused = fuse(
+            [(listing.matches, listing.arm.weight) for listing in listings], constant=self._settings.rrf_constant
         )
-        ranked = fuse(
-            [(keyword, self._settings.keyword_weight), (dense, dense_weight)], constant=self._settings.rrf_constant
-        )
-        hits = await self._hits(query, ranked, keyword, dense)
-        if self._reranker is None:
-            return hits[: query.top_k]
-        return await self._reranker.rerank(query.text, hits[: self._settings.reranked], limit=query.top_k)
+        with watch.timing("fetch"):
+            chunks = await self._fetch(query, fused)
+        similar = [hit for hit in _hits(fused, chunks, listings) if hit.similarity >= query.min_similarity]
+        ordered = await self._ordered(query, similar, watch)
+        hits = tuple(ordered[: query.top_k])
+        course = Course(query, listings, fused, chunks, similar, ordered, hits)
+        return Retrieved(hits, course.explanation(watch))
 
-    async def _dense(self, base: KnowledgeBase, text: str, limit: int) -> tuple[list[Match], float]:
-        if self._settings.dense_weight == 0 or base.dimensions is None:
-            return [], 0.0
-        embedded = await self._embedder.embed_query(base.embedding_model, text)
+    async def _search(self, query: Query, base: KnowledgeBase, watch: Stopwatch) -> tuple[Listing, Listing]:
+        among = None if query.filter is None else await self._allowed(base, query.filter)
+        return await asyncio.gather(self._keyword(query, base, among, watch), self._dense(query, base, among, watch))
+
+    async def _allowed(self, base: KnowledgeBase, wanted: Filter) -> Set[ChunkId]:
+        async with self._indexes.storage.begin() as work:
+            files = {file.id for file in await work.files.of_base(base.id) if wanted.file(file.name)}
+            places = await work.chunks.places(base.id, files)
+        return frozenset(chunk for chunk, place in places.items() if wanted.place is None or wanted.place(place))
+
+    async def _keyword(
+        self, query: Query, base: KnowledgeBase, among: Set[ChunkId] | None, watch: Stopwatch
+    ) -> Listing:
+        with watch.timing("keyword"):
+            limit = max(self._settings.candidates, query.top_k)
+            matches = await self._indexes.keywords.search(base.id, query.text, limit=limit, among=among)
+        return Listing(Arm(base.name, ArmKind.KEYWORD, len(matches), self._settings.keyword_weight), matches)
+
+    async def _dense(self, query: Query, base: KnowledgeBase, among: Set[ChunkId] | None, watch: Stopwatch) -> Listing:
+        if self._settings.dense_weight == 0:
+            return _left_out(base, "no weight")
+        if base.dimensions is None:
+            return _left_out(base, "no vectors")
+        with watch.timing("embed"):
+            embedded = await self._embedder.embed_query(base.embedding_model, query.text)
         bound = self._settings.unreadable_share
         if embedded.vector is None or embedded.unreadable_share > bound:
             log.debug("dense list left out: %.0f %% of the query unreadable", 100 * embedded.unreadable_share)
-            return [], 0.0
+            return _left_out(base, "unreadable")
         readable = 1 - embedded.unreadable_share / bound if bound else 1.0
-        matches = await self._indexes.vectors.search(base.id, embedded.vector, limit=limit)
-        return matches, self._settings.dense_weight * readable
+        with watch.timing("dense"):
+            limit = max(self._settings.candidates, query.top_k)
+            matches = await self._indexes.vectors.search(base.id, embedded.vector, limit=limit, among=among)
+        return Listing(Arm(base.name, ArmKind.DENSE, len(matches), self._settings.dense_weight * readable), matches)
 
-    async def _hits(
-        self, query: Query, ranked: Sequence[ChunkId], keyword: Sequence[Match], dense: Sequence[Match]
-    ) -> list[Hit]:
-        """Look the chunks up; what the metadata database does not know (deleted, or being indexed) does not count."""
+    async def _fetch(self, query: Query, ids: Sequence[ChunkId]) -> dict[ChunkId, Chunk]:
+        """What the metadata database does not know (deleted, or being indexed) does not count."""
         async with self._indexes.storage.begin() as work:
-            found = {chunk.id: chunk for chunk in await work.chunks.fetch(query.knowledge_base.id, ranked)}
-        coverage = {match.id: match.similarity for match in keyword}
-        cosine = {match.id: match.similarity for match in dense}
-        hits = [
-            Hit(
-                chunk=found[chunk],
-                similarity=max(coverage.get(chunk, 0.0), cosine.get(chunk, 0.0)),
-                cosine=cosine.get(chunk),
-                coverage=coverage.get(chunk),
-            )
-            for chunk in ranked
-            if chunk in found
-        ]
-        return [hit for hit in hits if hit.similarity >= query.min_similarity]
+            return {
+                chunk.id: chunk for base in query.knowledge_bases for chunk in await work.chunks.fetch(base.id, ids)
+            }
+
+    async def _ordered(self, query: Query, similar: Sequence[Hit], watch: Stopwatch) -> Sequence[Hit]:
+        if self._reranker is None:
+            return similar
+        count = max(self._settings.reranked, query.top_k)
+        with watch.timing("rerank"):
+            return await self._reranker.rerank(query.text, similar[:count], limit=count)
+
+
+def _left_out(base: KnowledgeBase, reason: str) -> Listing:
+    return Listing(Arm(base.name, ArmKind.DENSE, 0, 0.0, reason))
+
+
+def _hits(fused: Sequence[ChunkId], chunks: Mapping[ChunkId, Chunk], listings: Sequence[Listing]) -> list[Hit]:
+    similarities: dict[ArmKind, dict[ChunkId, float]] = {kind: {} for kind in ArmKind}
+    for listing in listings:
+        similarities[listing.arm.kind].update((match.id, match.similarity) for match in listing.matches)
+    coverage, cosine = similarities[ArmKind.KEYWORD], similarities[ArmKind.DENSE]
+    return [
+        Hit(
+            chunk=chunks[id_],
+            similarity=max(coverage.get(id_, 0.0), cosine.get(id_, 0.0)),
+            cosine=cosine.get(id_),
+            coverage=coverage.get(id_),
+        )
+        for id_ in fused
+        if id_ in chunks
+    ]

@@ -44,7 +44,7 @@ class Signs:
     def order(self) -> float:
         """What the hits are ordered by; only differences within a list mean something."""
         near = self.cosine / self.nearest if self.cosine is not None and self.nearest else 0.0
-        return 1.0 * self.rank + 4.3 * self.held + 2.9 * self.together + 3.1 * self.named + 8.8 * near
+        return self.rank + 4.3 * self.held + 2.0 * self.together + 2.0 * self.named + 8.8 * near
 
     @property
     def relevance(self) -> float:

@@ -7,7 +7,7 @@ import functools
 import math
 import re
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import groupby
@@ -124,8 +124,10 @@ class SqliteFtsIndex:
 
         await self._writer.run(write)
 
-    async def search(self, base: KnowledgeBaseId, text: str, *, limit: int) -> list[Match]:
-        return await self._reader.run(lambda connection: self._search(connection, base, text, limit))
+    async def search(
+        self, base: KnowledgeBaseId, text: str, *, limit: int, among: Set[ChunkId] | None = None
+    ) -> list[Match]:
+        return await self._reader.run(lambda connection: self._search(connection, base, text, limit, among))
 
     async def rarity(self, base: KnowledgeBaseId, text: str) -> dict[str, float]:
         return await self._reader.run(lambda connection: self._rarities(connection, base, text))
@@ -161,17 +163,20 @@ class SqliteFtsIndex:
             for base, rows in groupby(cut, key=lambda pair: pair[0].knowledge_base_id):
                 _insert(connection, base, rows)
 
-    def _search(self, connection: sqlite3.Connection, base: KnowledgeBaseId, text: str, limit: int) -> list[Match]:
+    def _search(
+        self, connection: sqlite3.Connection, base: KnowledgeBaseId, text: str, limit: int, among: Set[ChunkId] | None
+    ) -> list[Match]:
         asked = self._tokenizer.of_query(text)
         ((size,),) = connection.execute(_COUNT, (base,))
         if not size or limit < 1 or not (asked.words or asked.bigrams):
             return []
         asked = Tokens(asked.words[:_QUERY_TOKENS], asked.bigrams[:_QUERY_TOKENS])
         telling = asked.words or asked.bigrams
-        is_large = size > self._weighed_chunks
+        is_large = size > self._weighed_chunks and among is None
         holding = _holding(connection, base, (*asked.words, *asked.bigrams) if is_large else telling)
         seekers = _rarest(asked, holding, self._weighed_chunks) if is_large else asked
-        found = [_Row(*row) for row in connection.execute(_find(base), (_match(seekers), limit))]
+        with _narrowed(connection, among) as narrowing:
+            found = [_Row(*row) for row in connection.execute(_find(base, narrowing), (_match(seekers), limit))]
         weights = {word: _rarity(holding[word], size) for word in telling}
         return [Match(row.chunk, _coverage(row, weights)) for row in found]
 
@@ -253,11 +258,26 @@ def _delete(connection: sqlite3.Connection, base: KnowledgeBaseId, ids: Sequence
             connection.executemany(f"DELETE FROM {_ROWS} WHERE row = ?", rows)  # noqa: S608
 
 
-def _find(base: KnowledgeBaseId) -> str:
+@contextmanager
+def _narrowed(connection: sqlite3.Connection, among: Set[ChunkId] | None) -> Iterator[str]:
+    """The condition that only these chunks are found; they lie in a table of this connection meanwhile."""
+    if among is None:
+        yield ""
+        return
+    connection.execute("CREATE TEMP TABLE IF NOT EXISTS among (chunk TEXT PRIMARY KEY) WITHOUT ROWID")
+    connection.execute("BEGIN")
+    try:
+        connection.executemany("INSERT INTO temp.among VALUES (?)", ((chunk,) for chunk in among))
+        yield f"AND {_ROWS}.chunk IN temp.among "
+    finally:
+        connection.execute("ROLLBACK")
+
+
+def _find(base: KnowledgeBaseId, narrowing: str) -> str:
     table = _table(base)
     return (
         f"SELECT {_ROWS}.chunk, {table}.words, {table}.bigrams FROM {table} "  # noqa: S608
-        f"JOIN {_ROWS} ON {_ROWS}.row = {table}.rowid WHERE {table} MATCH ? ORDER BY rank LIMIT ?"
+        f"JOIN {_ROWS} ON {_ROWS}.row = {table}.rowid WHERE {table} MATCH ? {narrowing}ORDER BY rank LIMIT ?"
     )
 
 

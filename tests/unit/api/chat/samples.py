@@ -12,6 +12,7 @@ from services.api.chat.prompts import FilePrompts
 from services.api.domain.conversation import Message, Role
 from services.api.domain.knowledge import Chunk, ChunkId, FileId, Hit, KnowledgeBase, KnowledgeBaseId, Place, Query
 from services.api.domain.names import FileName, KnowledgeBaseName
+from services.api.domain.retrieval import Explanation, Retrieved
 from tests.fakes.chat_model import FakeChatModel
 
 PROMPTS = FilePrompts(Path(__file__).resolve().parents[4] / "configs" / "prompts")
@@ -46,9 +47,9 @@ class ListRetriever:
         self._hits = hits
         self.queries: list[Query] = []
 
-    async def retrieve(self, query: Query) -> list[Hit]:
+    async def retrieve(self, query: Query) -> Retrieved:
         self.queries.append(query)
-        return list(self._hits)
+        return Retrieved(self._hits, Explanation(query.text, (), (), {}))
 
 
 def speaker(model: FakeChatModel) -> Speaker:

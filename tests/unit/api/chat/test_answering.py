@@ -17,7 +17,7 @@ from tests.unit.api.chat.samples import BASE, ListRetriever, hit, said, speaker
 
 def grounded(model: FakeChatModel, *hits: Hit) -> tuple[Grounded, ListRetriever]:
     retriever = ListRetriever(*hits)
-    return Grounded(speaker(model), KnowledgeContext(retriever, BASE, top_k=3, min_similarity=0.0)), retriever
+    return Grounded(speaker(model), KnowledgeContext(retriever, [BASE], top_k=3, min_similarity=0.0)), retriever
 
 
 async def read(events: Any) -> list[ChatEvent]:
@@ -78,7 +78,8 @@ async def test_grounded_uses_the_empty_prompt_when_nothing_was_found():
     model = FakeChatModel("没有")
     answerer, _ = grounded(model)
     cited, *_ = await read(answerer.answer(Question("q", "m", prompt="text")))
-    assert cited == Citations("q", ())
+    assert isinstance(cited, Citations)
+    assert (cited.query, cited.citations) == ("q", ())
     assert "没有找到与问题相关的资料" in model.requests[0].messages[-1].content
 
 

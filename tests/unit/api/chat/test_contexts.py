@@ -10,20 +10,20 @@ from tests.unit.api.chat.samples import BASE, ListRetriever, hit
 
 
 def shown(*hits: Hit) -> str:
-    context = KnowledgeContext(ListRetriever(), BASE, top_k=3, min_similarity=0.0)
+    context = KnowledgeContext(ListRetriever(), [BASE], top_k=3, min_similarity=0.0)
     return numbered_context(context.cite(hits))
 
 
 async def test_asks_the_retriever_for_this_base():
     retriever = ListRetriever(hit("一"))
-    found = await KnowledgeContext(retriever, BASE, top_k=7, min_similarity=0.25).gather("问")
-    assert [each.chunk.text for each in found] == ["一"]
+    found = await KnowledgeContext(retriever, [BASE], top_k=7, min_similarity=0.25).gather("问")
+    assert [each.chunk.text for each in found.hits] == ["一"]
     (query,) = retriever.queries
-    assert (query.text, query.knowledge_base, query.top_k, query.min_similarity) == ("问", BASE, 7, 0.25)
+    assert (query.text, query.knowledge_bases, query.top_k, query.min_similarity) == ("问", (BASE,), 7, 0.25)
 
 
 def test_citations_are_numbered_from_one_in_order():
-    context = KnowledgeContext(ListRetriever(), BASE, top_k=3, min_similarity=0.0)
+    context = KnowledgeContext(ListRetriever(), [BASE], top_k=3, min_similarity=0.0)
     first, second = context.cite([hit("一", similarity=0.2), hit("二", file="b.md", place=Place(), similarity=0.9)])
     assert (first.number, first.excerpt, first.similarity) == (1, "一", 0.2)
     assert (second.number, str(second.file_name), str(second.knowledge_base)) == (2, "b.md", "产品 手册")

@@ -54,7 +54,7 @@ async def test_a_whole_turn_is_kept_and_passed_on_unchanged():
 async def test_citations_are_kept_as_they_were_sent():
     kept = Kept()
     recorder = Recorder(kept.write)
-    context = KnowledgeContext(ListRetriever(hit("甲")), BASE, top_k=1, min_similarity=0.0)
+    context = KnowledgeContext(ListRetriever(hit("甲")), [BASE], top_k=1, min_similarity=0.0)
     answer = Grounded(speaker(FakeChatModel("答")), context).answer(Question("问", "m"))
     async for _ in recorder.recorded(answer, HEAD):
         pass

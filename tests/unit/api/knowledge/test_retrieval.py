@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -87,7 +88,9 @@ class FixedIndex(MemoryTextIndex):
         self._matches = list(matches)
         self.limits: list[int] = []
 
-    async def search(self, base: KnowledgeBaseId, text: str, *, limit: int) -> list[Match]:
+    async def search(
+        self, base: KnowledgeBaseId, text: str, *, limit: int, among: Set[ChunkId] | None = None
+    ) -> list[Match]:
         self.limits.append(limit)
         return self._matches
 
@@ -100,7 +103,9 @@ class FixedStore(MemoryStore):
         self._matches = list(matches)
         self.searched = 0
 
-    async def search(self, base: KnowledgeBaseId, vector: Vector, *, limit: int) -> list[Match]:
+    async def search(
+        self, base: KnowledgeBaseId, vector: Vector, *, limit: int, among: Set[ChunkId] | None = None
+    ) -> list[Match]:
         self.searched += 1
         return self._matches
 
@@ -129,7 +134,7 @@ class Arms:
             await work.chunks.replace(file, [chunk(ident, position) for position, ident in enumerate("abc")])
         embedder = settings.pop("embedder", None) or FakeEmbedder(unreadable_share=self.unreadable)
         retriever = HybridRetriever(Indexes(storage, self.dense, self.keyword), embedder, Retrieval(**settings))
-        return await retriever.retrieve(Query("问题", base, top_k, floor))
+        return list((await retriever.retrieve(Query("问题", (base,), top_k, floor))).hits)
 
 
 def chunk(ident: str, position: int) -> Chunk:

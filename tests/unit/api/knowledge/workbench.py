@@ -181,8 +181,8 @@ class Workbench:
 
     async def found(self, text: str, *, base: KnowledgeBaseName = BASE, top_k: int = 50) -> list[str]:
         """The texts found, best first."""
-        query = Query(text, await self.service.get(base), top_k)
-        return [hit.chunk.text for hit in await self.retriever.retrieve(query)]
+        query = Query(text, (await self.service.get(base),), top_k)
+        return [hit.chunk.text for hit in (await self.retriever.retrieve(query)).hits]
 
     async def indexed(self, base: KnowledgeBaseName = BASE) -> tuple[set[str], set[str], set[str]]:
         """The chunk ids that the database, the vector store and the keyword index hold."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from pymilvus import DataType, MilvusClient
 from pymilvus.exceptions import MilvusException
@@ -20,6 +21,7 @@ _PREFIX = "kb_"
 _ROWS_PER_CALL = 1000
 _IDS_PER_PAGE = 5000
 _SEARCH_LIMIT = 16_384
+_LISTED_IDS = 1000
 
 
 class Collections:
@@ -80,9 +82,11 @@ class Collections:
         self._client.drop_collection(_collection(base), **self._wait)
         self._dimensions.pop(base, None)
 
-    def search(self, base: KnowledgeBaseId, vector: Vector, limit: int) -> list[Match]:
+    def search(
+        self, base: KnowledgeBaseId, vector: Vector, limit: int, among: Set[ChunkId] | None = None
+    ) -> list[Match]:
         known = self._known_dimensions(base)
-        if known is None or limit < 1:
+        if known is None or limit < 1 or (among is not None and not among):
             return []
         if len(vector) != known:  # another process may have made the base's collection anew
             known = self._look_again(base)
@@ -91,20 +95,41 @@ class Collections:
         _check_length(base, known, vector)
         limit = min(limit, _SEARCH_LIMIT)
         try:
-            (hits,) = self._client.search(
-                _collection(base),
-                [list(vector)],
-                limit=limit,
-                output_fields=["id"],
-                search_params={"metric_type": "COSINE", "params": {"ef": max(self._options.ef_search, limit)}},
-                consistency_level=self._options.consistency,
-                **self._wait,
-            )
+            if among is None:
+                return self._nearest(base, vector, limit)
+            if len(among) <= _LISTED_IDS:
+                return self._nearest(base, vector, limit, f"id in {json.dumps(sorted(among))}")
+            return self._widened(base, vector, limit, among)
         except MilvusException:
             if self._is_gone(base):
                 return []
             raise
+
+    def _nearest(self, base: KnowledgeBaseId, vector: Vector, limit: int, condition: str = "") -> list[Match]:
+        (hits,) = self._client.search(
+            _collection(base),
+            [list(vector)],
+            filter=condition,
+            limit=limit,
+            output_fields=["id"],
+            search_params={"metric_type": "COSINE", "params": {"ef": max(self._options.ef_search, limit)}},
+            consistency_level=self._options.consistency,
+            **self._wait,
+        )
         return [Match(ChunkId(hit["id"]), min(1.0, max(0.0, float(hit["distance"])))) for hit in hits]
+
+    def _widened(self, base: KnowledgeBaseId, vector: Vector, limit: int, among: Set[ChunkId]) -> list[Match]:
+        """The nearest of many ids: ever more are asked for until enough of them are among these, or there are no more.
+
+        A condition that lists them all would be longer than a server takes.
+        """
+        asked = limit
+        while True:
+            asked = min(4 * asked, _SEARCH_LIMIT)
+            found = self._nearest(base, vector, asked)
+            kept = [match for match in found if match.id in among][:limit]
+            if len(kept) == limit or len(found) < asked or asked == _SEARCH_LIMIT:
+                return kept
 
     def ids(self, base: KnowledgeBaseId) -> set[ChunkId]:
         if self._known_dimensions(base) is None:

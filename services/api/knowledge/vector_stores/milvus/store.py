@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,8 +63,10 @@ class MilvusStore:
         if ids:
             await self._write(lambda collections: collections.remove(base, ids))
 
-    async def search(self, base: KnowledgeBaseId, vector: Vector, *, limit: int) -> list[Match]:
-        return await self._read(lambda collections: collections.search(base, vector, limit))
+    async def search(
+        self, base: KnowledgeBaseId, vector: Vector, *, limit: int, among: Set[ChunkId] | None = None
+    ) -> list[Match]:
+        return await self._read(lambda collections: collections.search(base, vector, limit, among))
 
     async def ids(self, base: KnowledgeBaseId) -> set[ChunkId]:
         return await self._read(lambda collections: collections.ids(base))

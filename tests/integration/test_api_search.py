@@ -1,0 +1,98 @@
+"""Searching over HTTP: several bases, filters beside a query, and why something was found."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.integration.api_bench import BASE, LEAVE, SICK, ApiBench
+
+OTHER = "手册"
+
+
+async def two_bases(bench: ApiBench) -> None:
+    await bench.filled()
+    await bench.create(OTHER)
+    named_alike = (
+        (LEAVE[0], "经理每年有十天年假。"),
+        ("设备.md", "# 泵\n\n泵的年检在三月。\n\n# 阀\n\n阀的年检在五月。"),
+    )
+    assert (await bench.upload(*named_alike, base=OTHER))["data"] == {"failed_files": {}}
+
+
+async def test_several_bases_are_searched_at_once_and_say_which_is_which(real: ApiBench):
+    await two_bases(real)
+    found = await real.search("年假", more_knowledge_bases=[OTHER], top_k=10)
+    of = {(one["metadata"]["knowledge_base"], one["metadata"]["source"]) for one in found}
+    assert {(BASE, LEAVE[0]), (OTHER, LEAVE[0])} <= of
+    alone = await real.search("年假", top_k=10)
+    assert all("knowledge_base" not in one["metadata"] for one in alone)
+    assert {one["metadata"]["source"] for one in alone} <= {LEAVE[0], SICK[0]}
+
+
+async def test_a_base_named_twice_is_searched_once(real: ApiBench):
+    await two_bases(real)
+    found = await real.search("年假", more_knowledge_bases=[BASE, OTHER, OTHER], top_k=10)
+    assert len({one["id"] for one in found}) == len(found)
+
+
+async def test_a_further_base_that_does_not_exist_is_named(real: ApiBench):
+    await two_bases(real)
+    body = {"query": "年假", "knowledge_base_name": BASE, "more_knowledge_bases": ["没有"]}
+    answer = (await real.post("/knowledge_base/search_docs", body)).json()
+    assert (answer["code"], "没有" in answer["msg"]) == (404, True)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "sources"),
+    [
+        ({"file_name": "设备%"}, {"设备.md"}),
+        ({"file_name": "%.txt"}, {LEAVE[0]}),
+        ({"metadata": {"source": "设备.md"}}, {"设备.md"}),
+        ({"metadata": {"heading": "阀"}}, {"设备.md"}),
+        ({"metadata": {"heading": "阀", "source": LEAVE[0]}}, set()),
+        ({"file_name": "没有%"}, set()),
+        ({"metadata": {"page": 3}}, set()),
+    ],
+)
+async def test_a_filter_holds_beside_a_query(real: ApiBench, wanted: dict[str, object], sources: set[str]):
+    await two_bases(real)
+    found = await real.search("年检 年假", base=OTHER, top_k=10, **wanted)
+    assert {one["metadata"]["source"] for one in found} == sources
+    if "heading" in str(wanted):
+        assert all("阀" in one["page_content"] for one in found)
+
+
+async def test_a_search_says_why(real: ApiBench):
+    await two_bases(real)
+    body = {"query": "年假有几天", "knowledge_base_name": BASE, "more_knowledge_bases": [OTHER], "top_k": 1}
+    answer = (await real.post("/knowledge_base/explain_search", body)).json()
+    documents, why = answer["data"]["documents"], answer["data"]["why"]
+    assert why["query"] == "年假有几天"
+    assert {(arm["knowledge_base"], arm["kind"]) for arm in why["arms"]} == {
+        (base, kind) for base in (BASE, OTHER) for kind in ("keyword", "dense")
+    }
+    used = [one for one in why["candidates"] if one["fate"] == "used"]
+    assert [one["chunk_id"] for one in used] == [documents[0]["id"]]
+    assert used[0]["file_name"] == documents[0]["metadata"]["source"]
+    assert {one["fate"] for one in why["candidates"]} == {"used", "cut"}
+    assert why["milliseconds"]["keyword"] > 0
+    assert await real.search("年假有几天", more_knowledge_bases=[OTHER], top_k=1) == documents
+
+
+async def test_an_empty_query_cannot_be_explained(real: ApiBench):
+    await real.filled()
+    body = {"query": " ", "knowledge_base_name": BASE}
+    assert (await real.post("/knowledge_base/explain_search", body)).json()["code"] == 400
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_an_answer_cites_several_bases_and_says_why_when_asked(real: ApiBench, stream: bool):
+    await two_bases(real)
+    body = {"query": "年假有几天", "knowledge_base_name": BASE, "more_knowledge_bases": [OTHER], "stream": stream}
+    last = (await real.events("/chat/knowledge_base_chat", {**body, "explain": True, "top_k": 5}))[-1]
+    assert {one["knowledge_base"] for one in last["citations"]} == {BASE, OTHER}
+    assert {one["chunk_id"] for one in last["citations"]} == {
+        one["chunk_id"] for one in last["why"]["candidates"] if one["fate"] == "used"
+    }
+    plain = (await real.events("/chat/knowledge_base_chat", body))[-1]
+    assert "why" not in plain
