@@ -75,6 +75,15 @@ class KnowledgeBaseChatRequest(Body):
     max_tokens: int | None = Field(default=None, description="限制LLM生成Token数量，默认None代表模型最大值")
     prompt_name: str = Field(default="default", description="使用的prompt模板名称")
     conversation_id: str = Field(default="", description="Ours: the conversation this turn is written to.")
+    when_nothing_found: Literal["strict", "cautious", "free"] | None = Field(
+        default=None,
+        description="Ours: without passages a sentence, a warning and the model, or the model; None: the setting.",
+    )
+    strategy: str | None = Field(
+        default=None,
+        description="Ours: auto, stuff, map_reduce, refine or map_rerank; None: the setting.",
+        examples=["auto"],
+    )
 
 
 class CreateKnowledgeBase(Body):
@@ -167,6 +176,20 @@ class CitationBody(BaseModel):
     similarity: float
     chunk_id: str
     url: str
+
+
+class AnsweringBody(BaseModel):
+    """Ours: `answering` beside the citations: how their passages were read; absent where all were read at once.
+
+    All but `strategy` are numbers of citations: read together; not read, or lost on the way; not rated readably.
+    `cut_short`: steps that reached their limit of tokens before their end.
+    """
+
+    strategy: str
+    groups: list[list[int]] = []
+    left_out: list[int] = []
+    unrated: list[int] = []
+    cut_short: int = 0
 
 
 class KnowledgeBaseDetails(BaseModel):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from services.api.domain.knowledge import Citation, Hit, KnowledgeBase, Place, Query
 from services.api.domain.ports import Retriever
 
+_CITED = re.compile(r"\[\s*(\d+(?:[\s,，、]+\d+)*)\s*\]")
 _NUMBER = re.compile(r"^(\s*)\[(\d+)\]", re.MULTILINE)
 
 
@@ -49,6 +50,20 @@ def numbered_context(citations: Sequence[Citation]) -> str:
     return "\n\n".join(
         f"[{citation.number}] 出处: {_inert(_source(citation))}\n{_inert(citation.excerpt)}" for citation in citations
     )
+
+
+def quoted(text: str, numbers: Collection[int], *, escape: bool = True) -> str:
+    """What a model wrote about passages, made safe to stand among them in the next prompt.
+
+    Angle brackets and ampersands are escaped, and of the numbers in brackets only those of the passages it read stay:
+    a passage that gives orders cannot make it speak for another one. Without `escape` it is for a reader, not a prompt.
+    """
+
+    def own(cited: re.Match[str]) -> str:
+        kept = [number for number in re.findall(r"\d+", cited[1]) if int(number) in numbers]
+        return f"[{', '.join(kept)}]" if kept else ""
+
+    return _CITED.sub(own, html.escape(html.unescape(text), quote=False) if escape else text)
 
 
 def _inert(text: str) -> str:

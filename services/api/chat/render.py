@@ -9,10 +9,10 @@ from urllib.parse import urlencode
 
 from pydantic import JsonValue
 
-from services.api.domain.answering import ChatEvent, Citations, Finished, Token
+from services.api.domain.answering import Approach, ChatEvent, Citations, Finished, Token
 from services.api.domain.knowledge import Citation
 from services.foundation.sse import closing
-from services.wire.chatchat import CitationBody
+from services.wire.chatchat import AnsweringBody, CitationBody
 from services.wire.openai import ChatChoice, ChatChunk, ChatCompletion, ChoiceMessage, ChunkChoice, Delta, Usage, new_id
 
 # Recorded on the 0.2.10 wire; old clients look for it.
@@ -27,6 +27,7 @@ class Answer:
     query: str
     citations: tuple[Citation, ...]
     finished: Finished
+    approach: Approach | None = None
 
 
 async def collect(events: AsyncIterator[ChatEvent]) -> Answer:
@@ -34,15 +35,18 @@ async def collect(events: AsyncIterator[ChatEvent]) -> Answer:
     pieces: list[str] = []
     found = Citations("", ())
     finished = Finished("stop")
+    approach: Approach | None = None
     async for event in events:
         match event:
             case Token(text):
                 pieces.append(text)
             case Citations():
                 found = event
+            case Approach():
+                approach = event
             case Finished():
                 finished = event
-    return Answer("".join(pieces), found.query, found.citations, finished)
+    return Answer("".join(pieces), found.query, found.citations, finished, approach)
 
 
 def event_text(body: Mapping[str, JsonValue]) -> str:
@@ -62,12 +66,17 @@ async def chat_events(events: AsyncIterator[ChatEvent], message_id: str, *, stre
 
 
 async def knowledge_events(events: AsyncIterator[ChatEvent], base_url: str, *, stream: bool) -> AsyncIterator[str]:
-    """/chat/knowledge_base_chat: `{"answer"}`…, then `{"docs", "citations", "query"}`; without `stream`, one event."""
+    """/chat/knowledge_base_chat: `{"answer"}`…, then `{"docs", "citations", "query"}`; without `stream`, one event.
+
+    `answering` stands beside the citations where the passages were not simply read all at once.
+    """
     if not stream:
         answer = await collect(events)
-        yield event_text({"answer": answer.text, **_sources(Citations(answer.query, answer.citations), base_url)})
+        sources = _sources(Citations(answer.query, answer.citations), base_url)
+        yield event_text({"answer": answer.text, **sources, **approach_field(answer.approach)})
         return
     found = Citations("", ())
+    approach: Approach | None = None
     async with closing(events):
         async for event in events:
             match event:
@@ -75,8 +84,10 @@ async def knowledge_events(events: AsyncIterator[ChatEvent], base_url: str, *, s
                     found = event
                 case Token(text):
                     yield event_text({"answer": text})
+                case Approach():
+                    approach = event
                 case Finished():
-                    yield event_text(_sources(found, base_url))
+                    yield event_text({**_sources(found, base_url), **approach_field(approach)})
 
 
 def _sources(found: Citations, base_url: str) -> dict[str, JsonValue]:
@@ -99,6 +110,20 @@ def _download(citation: Citation, base_url: str, *, preview: bool) -> str:
         asked["preview"] = "true"
     page = f"#page={citation.place.page}" if preview and citation.place.page is not None else ""
     return f"{base_url}knowledge_base/download_doc?{urlencode(asked)}{page}"
+
+
+def approach_field(approach: Approach | None) -> dict[str, JsonValue]:
+    """`answering`: how the passages were read, unless all were read at once."""
+    if approach is None or approach == Approach("stuff"):
+        return {}
+    body = AnsweringBody(
+        strategy=approach.strategy,
+        groups=[list(group) for group in approach.groups],
+        left_out=list(approach.left_out),
+        unrated=list(approach.unrated),
+        cut_short=approach.cut_short,
+    )
+    return {"answering": body.model_dump()}
 
 
 def citation_body(citation: Citation, base_url: str) -> CitationBody:
@@ -136,6 +161,7 @@ def openai_completion(answer: Answer, model: str, base_url: str) -> ChatCompleti
         ],
         usage=_usage(answer.finished),
         citations=[citation_body(citation, base_url).model_dump() for citation in answer.citations],
+        **approach_field(answer.approach),
     )  # fmt: skip
 
 
@@ -145,6 +171,7 @@ async def openai_events(
     """An answer as an OpenAI stream; the last content chunk carries `citations`."""
     ident = new_id("chatcmpl")
     found: tuple[Citation, ...] = ()
+    approach: Approach | None = None
 
     def chunk(delta: Delta, reason: str | None = None) -> ChatChunk:
         return ChatChunk(id=ident, model=model, choices=[ChunkChoice(delta=delta, finish_reason=reason)])
@@ -157,10 +184,12 @@ async def openai_events(
                     found = citations
                 case Token(text):
                     yield _line(chunk(Delta(content=text)))
+                case Approach():
+                    approach = event
                 case Finished(reason):
                     last = chunk(Delta(), reason)
                     cited: list[JsonValue] = [citation_body(citation, base_url).model_dump() for citation in found]
-                    yield _line(last, citations=cited)
+                    yield _line(last, citations=cited, **approach_field(approach))
                     if include_usage:
                         yield _line(ChatChunk(id=ident, model=model, choices=[], usage=_usage(event)))
     yield "[DONE]"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
@@ -14,7 +14,7 @@ from services.api.chat.answering import Grounded, Plain, Speaker
 from services.api.chat.contexts import KnowledgeContext
 from services.api.chat.recording import Recorder, TurnHead
 from services.api.conversations.service import ConversationService, new_turn_id
-from services.api.domain.answering import ChatEvent, Question, Sampling
+from services.api.domain.answering import ChatEvent, Manner, Question, Sampling
 from services.api.domain.conversation import ConversationId, Message
 from services.api.domain.names import KnowledgeBaseName
 from services.api.domain.ports import Retriever
@@ -104,6 +104,7 @@ class _Chat:
             prompt=body.prompt_name,
             history=_messages(body.history),
             sampling=_sampling(body.temperature, body.max_tokens),
+            manner=Manner(body.when_nothing_found, body.strategy, language_of(request, self._defaults.language)),
         )
         events = Grounded(self._parts.speaker, context).answer(question)
         base_url = _base_url(request, self._defaults)
@@ -142,7 +143,8 @@ class _OpenAIBase:
         context = KnowledgeContext(
             self._parts.retriever, base, top_k=self._defaults.top_k, min_similarity=self._defaults.min_similarity
         )
-        question = _openai_question(body)
+        language = language_of(request, self._defaults.language)
+        question = replace(_openai_question(body), manner=Manner(language=language))
         events: AsyncIterator[ChatEvent] = Grounded(self._parts.speaker, context).answer(question)
         base_url = _base_url(request, self._defaults)
         if not body.stream:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from services.api.domain.conversation import Message
 from services.api.domain.knowledge import Citation
@@ -17,6 +18,25 @@ class Sampling:
     max_tokens: int | None = None
 
 
+WhenNothingFound = Literal["strict", "cautious", "free"]
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a question is to be answered; None leaves it to the settings.
+
+    Attributes:
+        when_nothing_found: what is answered when the passages do not suffice: a fixed sentence (strict), a warning
+            and then the model (cautious), or the model alone (free).
+        strategy: name on the shelf of answering strategies.
+        language: "zh-CN" or "en", of fixed sentences where the question's own language cannot be told.
+    """
+
+    when_nothing_found: WhenNothingFound | None = None
+    strategy: str | None = None
+    language: str = "zh-CN"
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """What came in. `history` holds earlier messages, oldest first, without the question itself."""
@@ -26,6 +46,7 @@ class Question:
     prompt: str = "default"
     history: tuple[Message, ...] = ()
     sampling: Sampling = Sampling()
+    manner: Manner = Manner()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +74,25 @@ class Citations:
 
 
 @dataclass(frozen=True, slots=True)
+class Approach:
+    """How the answer is made from its passages. Comes after the citations and before the first token.
+
+    Attributes:
+        strategy: the one that was used; never "auto".
+        groups: the numbers of the passages that were read together, group by group; empty when all were.
+        left_out: numbers of passages that did not fit and were not read, or whose extract was not.
+        unrated: numbers of passages whose rating the model wrote in no readable form.
+        cut_short: how many steps reached their limit of tokens before their end.
+    """
+
+    strategy: str
+    groups: tuple[tuple[int, ...], ...] = ()
+    left_out: tuple[int, ...] = ()
+    unrated: tuple[int, ...] = ()
+    cut_short: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The end of a whole answer. `reason` is OpenAI's finish_reason."""
 
@@ -61,5 +101,5 @@ class Finished:
     completion_tokens: int = 0
 
 
-ChatEvent = Token | Citations | Finished
+ChatEvent = Token | Citations | Approach | Finished
 """An answer's events. A failure is raised by the iterator, not yielded; the render makes an event of it."""

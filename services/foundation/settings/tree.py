@@ -7,11 +7,13 @@ from typing import Any, Literal
 
 from pydantic import Field, SecretStr, model_validator
 
+from services.foundation.settings.answering import Answering
 from services.foundation.settings.models import Models, ServedModel
 from services.foundation.settings.node import Node
 
 SECRET_CHARS = 12
 __all__ = [
+    "Answering",
     "Choice",
     "Endpoint",
     "Knowledge",
@@ -178,6 +180,7 @@ class Knowledge(Node):
     )
     parsing: Parsing = Field(default=Parsing(), description="Limits on the processes that read files.")
     retrieval: Retrieval = Field(default=Retrieval(), description="Retrieval.")
+    answering: Answering = Field(default=Answering(), description="Answers from passages.")
 
 
 class Settings(Node):

@@ -1,0 +1,153 @@
+"""The API over HTTP: what a request may choose of how it is answered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import openai
+import pytest
+
+from services.api.bootstrap import Replacements, build
+from services.api.chat.render import NOTHING_FOUND
+from services.foundation.errors import UnknownVariant
+from services.foundation.settings.tree import Answering
+from tests.integration.api_bench import BASE, ApiBench, api_bench, settings_for
+
+ASKED = "员工每年的年假和病假各有多少天？"
+WRITER = "a model that the settings do not name"
+
+
+def about(query: str = ASKED, **more: object) -> dict[str, object]:
+    return {"query": query, "knowledge_base_name": BASE, "model_name": WRITER, "stream": True, **more}
+
+
+@pytest.fixture
+async def grouped(tmp_path: Path) -> AsyncIterator[ApiBench]:
+    """An API that reads one passage of the base at a time."""
+    texts = [(f"{number}.txt", f"年假规定{number}。" + "员工年假须提前申请。" * 6) for number in range(3)]
+    async with api_bench(settings_for(tmp_path, answering=Answering(group_tokens=64, parallel_calls=2))) as bench:
+        await bench.create()
+        await bench.upload(*texts)
+        yield bench
+
+
+# ---- when nothing is found ----
+
+
+async def test_strict_answers_with_its_sentence_and_asks_no_model(api: ApiBench):
+    await api.create()
+    first, last = await api.events("/chat/knowledge_base_chat", about(when_nothing_found="strict"))
+    assert first["answer"].startswith("文档中没有找到")
+    assert last == {"docs": [NOTHING_FOUND], "citations": [], "query": ASKED}
+    assert api.model.requests == []
+
+
+async def test_strict_speaks_the_requests_language_where_the_question_has_none(api: ApiBench):
+    await api.create()
+    body = about("2024?", when_nothing_found="strict", stream=False)
+    (event,) = await api.events("/chat/knowledge_base_chat", body, Accept_Language="en")
+    assert event["answer"].startswith("The documents hold nothing")
+
+
+async def test_cautious_begins_with_its_warning(api: ApiBench):
+    await api.create()
+    api.model.lines = [["五", "天"]]
+    body = about("How many days off?", when_nothing_found="cautious", stream=False)
+    (event,) = await api.events("/chat/knowledge_base_chat", body)
+    assert event["answer"].startswith("The documents do not hold the answer.")
+    assert event["answer"].endswith("\n\n五天")
+    assert event["docs"] == [NOTHING_FOUND]
+
+
+async def test_the_setting_is_asked_where_the_request_says_nothing(tmp_path: Path):
+    async with api_bench(settings_for(tmp_path, answering=Answering(when_nothing_found="strict"))) as api:
+        await api.create()
+        await api.events("/chat/knowledge_base_chat", about())
+        assert api.model.requests == []
+        await api.events("/chat/knowledge_base_chat", about(when_nothing_found="free"))
+        assert "没有找到与问题相关的资料" in api.model.prompt()
+
+
+async def test_an_unknown_policy_is_malformed(api: ApiBench):
+    assert (await api.post("/chat/knowledge_base_chat", about(when_nothing_found="maybe"))).status_code == 422
+
+
+# ---- strategies ----
+
+
+async def test_a_request_chooses_its_strategy_and_is_told_how_it_was_answered(grouped: ApiBench):
+    grouped.model.lines = [["摘录"], ["摘录"], ["摘录"], ["答", "案[2]"]]
+    *tokens, last = await grouped.events("/chat/knowledge_base_chat", about(strategy="map_reduce"))
+    assert [token["answer"] for token in tokens] == ["答", "案[2]"]
+    assert [citation["number"] for citation in last["citations"]] == [1, 2, 3]
+    assert last["answering"] == {
+        "strategy": "map_reduce",
+        "groups": [[1], [2], [3]],
+        "left_out": [],
+        "unrated": [],
+        "cut_short": 0,
+    }
+    assert len(grouped.model.requests) == 4
+
+
+async def test_without_a_choice_short_passages_are_read_at_once_and_nothing_is_told(grouped: ApiBench):
+    *_, last = await grouped.events("/chat/knowledge_base_chat", about())
+    assert list(last) == ["docs", "citations", "query"]
+    assert len(grouped.model.requests) == 1
+
+
+async def test_an_answer_in_one_event_tells_it_too(grouped: ApiBench):
+    grouped.model.lines = [['{"answer": "五天[1]", "rating": 9}'], ["?"], ['{"answer": "十天[3]", "rating": 1}']]
+    (event,) = await grouped.events("/chat/knowledge_base_chat", about(strategy="map_rerank", stream=False))
+    assert event["answer"] == "五天[1]"
+    assert (event["answering"]["strategy"], event["answering"]["unrated"]) == ("map_rerank", [2])
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_strategy_that_cannot_be_used_is_refused_before_the_answer(grouped: ApiBench, stream: bool):
+    unknown = (await grouped.post("/chat/knowledge_base_chat", about(strategy="magic", stream=stream))).json()
+    assert (unknown["code"], unknown["error"]["code"]) == (400, "variant.unknown")
+    assert "auto, map_reduce, map_rerank, refine, stuff" in unknown["msg"]
+    body = about(strategy="refine", model_name="talk", stream=stream)
+    quoting = (await grouped.post("/chat/knowledge_base_chat", body)).json()
+    assert (quoting["code"], quoting["error"]["code"]) == (400, "model.does_not_write")
+    assert quoting["msg"].startswith("模型 talk 只摘录原文")
+    assert grouped.model.requests == []
+
+
+async def test_openai_clients_are_told_as_well(tmp_path: Path):
+    chosen = Answering(group_tokens=64, strategy="map_reduce")
+    async with api_bench(settings_for(tmp_path, answering=chosen)) as api:
+        await api.filled()
+        async with (
+            api.live() as url,
+            openai.AsyncOpenAI(base_url=f"{url}/knowledge_base/local_kb/{BASE}", api_key="none") as client,
+        ):
+            whole = await client.chat.completions.create(model=WRITER, messages=[{"role": "user", "content": ASKED}])
+            stream = await client.chat.completions.create(
+                model=WRITER, messages=[{"role": "user", "content": ASKED}], stream=True
+            )
+            *_, last = [chunk async for chunk in stream]
+    assert whole.model_extra is not None
+    assert last.model_extra is not None
+    assert whole.model_extra["answering"]["strategy"] == last.model_extra["answering"]["strategy"] == "map_reduce"
+
+
+async def test_a_client_that_leaves_during_the_steps_stops_them_all(grouped: ApiBench):
+    grouped.model.lines = [[asyncio.Event()], [asyncio.Event()], ["三"], ["完"]]
+    async with grouped.live() as url, httpx.AsyncClient(base_url=url) as http:
+        async with http.stream("POST", "/chat/knowledge_base_chat", json=about(strategy="map_reduce")):
+            while len(grouped.model.requests) < 2:
+                await asyncio.sleep(0.01)
+        async with asyncio.timeout(2):
+            await grouped.model.broken_off.wait()
+        await asyncio.sleep(0.1)
+    assert len(grouped.model.requests) == 2
+
+
+def test_a_misspelt_strategy_ends_the_start(tmp_path: Path):
+    with pytest.raises(UnknownVariant, match="magic"):
+        build(settings_for(tmp_path, answering=Answering(strategy="magic")), Replacements())
