@@ -15,6 +15,7 @@ from services.api.catalog import routes as catalog_routes
 from services.api.catalog.service import CatalogueService
 from services.api.chat import routes as chat_routes
 from services.api.chat.condensing import ChosenCondenser, ModelCondenser, RuleCondenser
+from services.api.chat.memory import MEMORIES
 from services.api.chat.prompts import FilePrompts
 from services.api.chat.recording import Recorder
 from services.api.chat.speaking import Speaker
@@ -120,7 +121,12 @@ def build(settings: Settings, replace: Replacements, role: Role = Role.WHOLE, *,
         recorder,
     )
     defaults = chat_routes.ChatDefaults(
-        settings.models.default_chat, server.language, retrieval.top_k, retrieval.min_similarity, server.api.public_url
+        settings.models.default_chat,
+        server.language,
+        retrieval.top_k,
+        retrieval.min_similarity,
+        server.api.public_url,
+        settings.presets,
     )
     routers = (
         chat_routes.router(chat_parts, defaults),
@@ -184,4 +190,5 @@ def _speaker(settings: Settings, model: ChatModel) -> Speaker:
     rewriters = {name for name, served in settings.models.served.items() if served.task == "chat" and served.rewrites}
     condenser = ChosenCondenser(ModelCondenser(model, prompts), RuleCondenser(), rewriters)
     STRATEGIES.load(settings.knowledge.answering.strategy)  # a misspelt name ends the start, not each question
+    MEMORIES.load(settings.knowledge.answering.memory)
     return Speaker(model, prompts, condenser, settings.knowledge.answering, settings.models.served)

@@ -59,6 +59,9 @@ class ChatRequest(Body):
     temperature: float = Field(default=0.7, ge=0, le=2, description="LLM 采样温度")
     max_tokens: int | None = Field(default=None, description="限制LLM生成Token数量，默认None代表模型最大值")
     prompt_name: str = Field(default="default", description="使用的prompt模板名称")
+    preset: str | None = Field(default=None, description="Ours: a preset of the settings; what is said here wins.")
+    memory: str | None = Field(default=None, description="Ours: window, token_budget or running_summary.")
+    repetition_penalty: float | None = Field(default=None, gt=0, le=10, description="Ours: for models that take it.")
 
 
 class KnowledgeBaseChatRequest(Body):
@@ -84,6 +87,10 @@ class KnowledgeBaseChatRequest(Body):
         description="Ours: auto, stuff, map_reduce, refine or map_rerank; None: the setting.",
         examples=["auto"],
     )
+    preset: str | None = Field(default=None, description="Ours: a preset of the settings; what is said here wins.")
+    memory: str | None = Field(default=None, description="Ours: window, token_budget or running_summary.")
+    history_len: int | None = Field(default=None, ge=0, description="Ours: the most turns of `history` that are shown.")
+    repetition_penalty: float | None = Field(default=None, gt=0, le=10, description="Ours: for models that take it.")
 
 
 class CreateKnowledgeBase(Body):

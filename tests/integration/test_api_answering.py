@@ -13,8 +13,8 @@ import pytest
 from services.api.bootstrap import Replacements, build
 from services.api.chat.render import NOTHING_FOUND
 from services.foundation.errors import UnknownVariant
-from services.foundation.settings.tree import Answering
-from tests.integration.api_bench import BASE, ApiBench, api_bench, settings_for
+from services.foundation.settings.tree import Answering, Preset, ServedModel, Settings
+from tests.integration.api_bench import BASE, MODELS, ApiBench, api_bench, settings_for
 
 ASKED = "员工每年的年假和病假各有多少天？"
 WRITER = "a model that the settings do not name"
@@ -151,3 +151,92 @@ async def test_a_client_that_leaves_during_the_steps_stops_them_all(grouped: Api
 def test_a_misspelt_strategy_ends_the_start(tmp_path: Path):
     with pytest.raises(UnknownVariant, match="magic"):
         build(settings_for(tmp_path, answering=Answering(strategy="magic")), Replacements())
+
+
+# ---- presets ----
+
+
+def with_presets(folder: Path) -> Settings:
+    """A preset, and a model that takes a repetition penalty."""
+    exact = Preset(temperature=0.1, history_turns=0, top_k=1, repetition_penalty=1.2)
+    served = {**MODELS.served, "local": ServedModel(task="chat", engine="vllm", rewrites=False)}
+    models = MODELS.model_copy(update={"served": served})
+    return settings_for(folder).model_copy(update={"presets": {"exact": exact}, "models": models})
+
+
+async def test_a_preset_holds_but_for_what_the_request_says(tmp_path: Path):
+    history = [{"role": "user", "content": "早"}, {"role": "assistant", "content": "早上好"}]
+    async with api_bench(with_presets(tmp_path)) as api:
+        await api.filled()
+        asked = about(model_name="local", preset="exact", history=history)
+        *_, exact = await api.events("/chat/knowledge_base_chat", asked)
+        *_, own = await api.events(
+            "/chat/knowledge_base_chat", asked | {"top_k": 2, "temperature": 1, "history_len": 1}
+        )
+        await api.events("/chat/chat", {"query": "问", "preset": "exact", "model_name": "local"})
+    first, second, third = api.model.requests
+    assert (len(exact["citations"]), len(own["citations"])) == (1, 2)
+    assert [request.sampling.temperature for request in (first, second, third)] == [0.1, 1, 0.1]
+    assert [request.sampling.repetition_penalty for request in (first, second, third)] == [1.2, 1.2, 1.2]
+    assert [len(request.messages) for request in (first, second, third)] == [1, 3, 1]
+
+
+@pytest.mark.parametrize("path", ["/chat/chat", "/chat/knowledge_base_chat"])
+async def test_an_unknown_preset_is_refused_and_the_known_ones_named(tmp_path: Path, path: str):
+    async with api_bench(with_presets(tmp_path)) as api:
+        await api.create()
+        answer = (await api.post(path, about(preset="none"), accept_language="en")).json()
+    assert (answer["code"], answer["error"]["code"]) == (400, "variant.unknown")
+    assert answer["msg"] == "There is no preset named 'none'. Known: exact."
+    assert api.model.requests == []
+
+
+async def test_a_penalty_for_a_model_that_does_not_take_it_is_refused(api: ApiBench):
+    answer = (await api.post("/chat/chat", {"query": "问", "repetition_penalty": 1.1}, accept_language="en")).json()
+    assert (answer["code"], answer["error"]["facts"]["field"]) == (400, "repetition_penalty")
+    assert (await api.post("/chat/chat", {"query": "问", "repetition_penalty": 11})).status_code == 422
+
+
+async def test_turns_on_record_are_read_as_a_preset_says(tmp_path: Path):
+    presets = {"three": Preset(history_turns=1)}
+    async with api_bench(settings_for(tmp_path).model_copy(update={"presets": presets})) as api:
+        ident = "f" * 32
+        for text in ("一", "二"):
+            await api.events("/chat/chat", {"query": text, "conversation_id": ident})
+            while len((await api.get(f"/conversations/{ident}")).json()["data"]["turns"]) < len(api.model.requests):
+                await asyncio.sleep(0.01)
+        await api.events("/chat/chat", {"query": "三", "conversation_id": ident, "preset": "three"})
+    assert [message.content for message in api.model.requests[-1].messages] == ["二", "二", "三"]
+
+
+# ---- memories ----
+
+
+async def test_a_request_chooses_its_memory(tmp_path: Path):
+    history = [
+        {"role": role, "content": text} for role, text in (("user", "一"), ("ai", "1"), ("user", "二"), ("ai", "2"))
+    ]
+    asked = {"query": "问", "history": history, "model_name": WRITER}
+    async with api_bench(settings_for(tmp_path, answering=Answering(memory_tokens=20, memory_recent=2))) as api:
+        await api.events("/chat/chat", asked)
+        await api.events("/chat/chat", asked | {"memory": "token_budget"})
+        api.model.lines = [["摘要"]]
+        await api.events("/chat/chat", asked | {"memory": "running_summary"})
+        await api.events("/chat/chat", asked | {"memory": "running_summary"})
+    shown = [[message.content for message in request.messages] for request in api.model.requests]
+    assert shown[:2] == [["一", "1", "二", "2", "问"], ["二", "2", "问"]]
+    assert len(shown) == 5
+    assert "<消息>\nuser: 一\nassistant: 1\n</消息>" in shown[2][0]
+    assert shown[3] == shown[4]
+    assert "摘要" in shown[3][0]
+    assert shown[3][2:] == ["二", "2", "问"]
+
+
+@pytest.mark.parametrize("path", ["/chat/chat", "/chat/knowledge_base_chat"])
+async def test_a_memory_that_cannot_be_used_is_refused_before_the_answer(api: ApiBench, path: str):
+    await api.create()
+    unknown = (await api.post(path, about(memory="elephant"))).json()
+    assert (unknown["code"], unknown["error"]["code"]) == (400, "variant.unknown")
+    quoting = (await api.post(path, about(memory="running_summary", model_name="talk"))).json()
+    assert (quoting["code"], quoting["error"]["code"]) == (400, "model.does_not_write")
+    assert api.model.requests == []

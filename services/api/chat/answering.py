@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from services.api.chat.contexts import KnowledgeContext
-from services.api.chat.nothing_found import AnyHit, Sufficiency, unfounded
+from services.api.chat.memory import MEMORIES
+from services.api.chat.memory.base import Memory
+from services.api.chat.nothing_found import AnyHit, Sufficiency, asks_model, unfounded
 from services.api.chat.speaking import Speaker
 from services.api.chat.strategies import STRATEGIES
 from services.api.chat.strategies.base import Grounding, Strategy
@@ -24,9 +26,16 @@ class Plain:
         self._speaker = speaker
 
     def answer(self, question: Question) -> AsyncIterator[ChatEvent]:
+        """The events. Raises PromptNotFound, UnknownVariant and WritingNeeded at once, not in the midst of a stream."""
         text = self._speaker.prompts.render("llm_chat", question.prompt, {"input": question.text})
-        messages = [*question.history, Message("user", text)]
-        return self._speaker.say(ModelRequest(question.model, messages, question.sampling))
+        return self._answer(question, text, _memory(self._speaker, question))
+
+    async def _answer(self, question: Question, text: str, memory: Memory) -> AsyncIterator[ChatEvent]:
+        messages = [*await memory.recall(question), Message("user", text)]
+        request = ModelRequest(question.model, messages, question.sampling)
+        async with closing(self._speaker.say(request)) as events:
+            async for event in events:
+                yield event
 
 
 class Grounded:
@@ -46,18 +55,19 @@ class Grounded:
 
     def answer(self, question: Question) -> AsyncIterator[ChatEvent]:
         """The events. Raises UnknownVariant and WritingNeeded at once, not in the midst of a stream."""
-        return self._answer(question, _strategy(self._speaker, question))
+        return self._answer(question, _strategy(self._speaker, question), _memory(self._speaker, question))
 
-    async def _answer(self, question: Question, strategy: Strategy) -> AsyncIterator[ChatEvent]:
+    async def _answer(self, question: Question, strategy: Strategy, memory: Memory) -> AsyncIterator[ChatEvent]:
         query = await self._speaker.condenser.condense(question)
         hits = await self._context.gather(query)
         if not self._sufficiency.suffices(query, hits):
             yield Citations(query, ())
-            events = unfounded(self._speaker, question, query)
+            shown = await memory.recall(question) if asks_model(self._speaker, question) else ()
+            events = unfounded(self._speaker, question, query, shown)
         else:
             citations = self._context.cite(hits)
             yield Citations(query, citations)
-            events = strategy.answer(Grounding(question, query, citations, question.history))
+            events = strategy.answer(Grounding(question, query, citations, await memory.recall(question)))
         async with closing(events):
             async for event in events:
                 yield event
@@ -69,3 +79,11 @@ def _strategy(speaker: Speaker, question: Question) -> Strategy:
     if strategy.needs_writing and not speaker.writes(question.model):
         raise WritingNeeded(model=question.model, what=f"the answering strategy {name}", instead="'stuff' or 'auto'")
     return strategy
+
+
+def _memory(speaker: Speaker, question: Question) -> Memory:
+    name = question.manner.memory or speaker.answering.memory
+    memory = MEMORIES.build(name, speaker)
+    if memory.needs_writing and not speaker.writes(question.model):
+        raise WritingNeeded(model=question.model, what=f"the memory {name}", instead="'window' or 'token_budget'")
+    return memory

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from services.api.chat.speaking import Speaker
-from services.api.domain.answering import ChatEvent, Finished, ModelRequest, Question, Token
+from services.api.domain.answering import ChatEvent, Finished, ModelRequest, Question, Token, WhenNothingFound
 from services.api.domain.conversation import Message
 from services.api.domain.knowledge import Hit
 from services.foundation.sse import closing
@@ -29,15 +29,25 @@ class AnyHit:
         return bool(hits)
 
 
-async def unfounded(speaker: Speaker, question: Question, query: str) -> AsyncIterator[ChatEvent]:
-    """An answer without passages, as the question's manner or else the settings say.
+def asks_model(speaker: Speaker, question: Question) -> bool:
+    """Whether an answer without passages comes from the model at all.
 
     `strict` asks no model. Nor does `cautious` where the model only quotes: it has nothing of its own to say.
+    """
+    policy = _policy(speaker, question)
+    return policy == "free" or (policy == "cautious" and speaker.writes(question.model))
+
+
+async def unfounded(
+    speaker: Speaker, question: Question, query: str, history: Sequence[Message]
+) -> AsyncIterator[ChatEvent]:
+    """An answer without passages, as the question's manner or else the settings say.
+
     The sentences stand in `configs/prompts/nothing_found.yaml`.
     """
-    policy = question.manner.when_nothing_found or speaker.answering.when_nothing_found
+    policy = _policy(speaker, question)
     language = language_of_text(query) or question.manner.language
-    if policy == "strict" or (policy == "cautious" and not speaker.writes(question.model)):
+    if not asks_model(speaker, question):
         yield Token(speaker.prompts.render("nothing_found", f"strict.{language}", {}))
         yield Finished("stop")
         return
@@ -45,10 +55,14 @@ async def unfounded(speaker: Speaker, question: Question, query: str) -> AsyncIt
         yield Token(speaker.prompts.render("nothing_found", f"cautious.{language}", {}) + "\n\n")
     prompt = "beyond" if policy == "cautious" else "empty"
     text = speaker.prompts.render("knowledge_base_chat", prompt, {"question": query, "context": ""})
-    request = ModelRequest(question.model, [*question.history, Message("user", text)], question.sampling)
+    request = ModelRequest(question.model, [*history, Message("user", text)], question.sampling)
     async with closing(speaker.say(request)) as events:
         async for event in events:
             yield event
+
+
+def _policy(speaker: Speaker, question: Question) -> WhenNothingFound:
+    return question.manner.when_nothing_found or speaker.answering.when_nothing_found
 
 
 def language_of_text(text: str) -> str | None:

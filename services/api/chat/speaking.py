@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
@@ -20,6 +21,29 @@ class Heard:
     finished: Finished
 
 
+class Summaries:
+    """The latest summaries, by what they summarise."""
+
+    def __init__(self, limit: int = 1000) -> None:
+        self._limit = limit
+        self._kept: OrderedDict[str, str] = OrderedDict()
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._kept
+
+    def read(self, key: str) -> str:
+        """A summary that is kept."""
+        self._kept.move_to_end(key)
+        return self._kept[key]
+
+    def keep(self, key: str, summary: str) -> None:
+        """Keep a summary; the one that was not asked for longest goes where there are too many."""
+        self._kept[key] = summary
+        self._kept.move_to_end(key)
+        if len(self._kept) > self._limit:
+            self._kept.popitem(last=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Speaker:
     """What every answer needs.
@@ -30,6 +54,7 @@ class Speaker:
         condenser: makes follow-ups stand alone.
         answering: how it is done where a question's manner does not say.
         served: the models that the settings know, by name.
+        summaries: of older messages.
     """
 
     model: ChatModel
@@ -37,6 +62,7 @@ class Speaker:
     condenser: Condenser
     answering: Answering = field(default_factory=Answering)
     served: Mapping[str, ServedModel] = field(default_factory=dict)
+    summaries: Summaries = field(default_factory=Summaries)
 
     def writes(self, model: str) -> bool:
         """Whether a model writes what it is told to. One that the settings do not know is taken to."""

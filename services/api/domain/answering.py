@@ -12,10 +12,14 @@ from services.api.domain.knowledge import Citation
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How the model is asked to write. None leaves it to the model."""
+    """How the model is asked to write. None leaves it to the model.
+
+    `repetition_penalty` divides the likelihood of tokens that were used already; given only to models that take it.
+    """
 
     temperature: float | None = None
     max_tokens: int | None = None
+    repetition_penalty: float | None = None
 
 
 WhenNothingFound = Literal["strict", "cautious", "free"]
@@ -30,11 +34,15 @@ class Manner:
             and then the model (cautious), or the model alone (free).
         strategy: name on the shelf of answering strategies.
         language: "zh-CN" or "en", of fixed sentences where the question's own language cannot be told.
+        memory: name on the shelf of memories.
+        history_turns: the most earlier turns that the model is shown; None: no limit but the memory's.
     """
 
     when_nothing_found: WhenNothingFound | None = None
     strategy: str | None = None
     language: str = "zh-CN"
+    memory: str | None = None
+    history_turns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, SecretStr, model_validator
 
-from services.foundation.settings.answering import Answering
+from services.foundation.settings.answering import Answering, Preset
 from services.foundation.settings.models import Models, ServedModel
 from services.foundation.settings.node import Node
 
@@ -20,6 +20,7 @@ __all__ = [
     "Logging",
     "Models",
     "Node",
+    "Preset",
     "Retrieval",
     "ServedModel",
     "Server",
@@ -189,6 +190,9 @@ class Settings(Node):
     server: Server = Field(default=Server(), description="configs/server.yaml")
     models: Models = Field(default=Models(), description="configs/models.yaml")
     knowledge: Knowledge = Field(default=Knowledge(), description="configs/knowledge.yaml")
+    presets: dict[str, Preset] = Field(
+        default={}, description="configs/presets.yaml: what a chat request may choose by name."
+    )
 
     @property
     def embeds_milvus(self) -> bool:

@@ -45,7 +45,7 @@ class MapReduce:
         if read:
             events = steps.last(steps.whole_prompt(_joined(read)))
         else:
-            events = steps.counted(unfounded(self._speaker, grounding.question, grounding.query))
+            events = steps.counted(unfounded(self._speaker, grounding.question, grounding.query, grounding.history))
         async with closing(events):
             async for event in events:
                 yield event

@@ -15,6 +15,8 @@ _LETTERS = re.compile(r"[A-Za-z\s]")
 _TOKENS_PER_LETTER = 0.3
 _SEPARATOR_TOKENS = 2
 """What stands between two passages."""
+MESSAGE_TOKENS = 8
+"""What a chat template puts around a message; Qwen's and Llama's take five to seven."""
 
 
 def estimate_tokens(text: str) -> int:

@@ -8,14 +8,11 @@ from collections.abc import AsyncIterator, Sequence
 from services.api.chat.contexts import numbered_context
 from services.api.chat.speaking import Speaker
 from services.api.chat.strategies.base import Grounding
-from services.api.chat.strategies.packing import estimate_tokens, pack, passage_tokens
+from services.api.chat.strategies.packing import MESSAGE_TOKENS, estimate_tokens, pack, passage_tokens
 from services.api.domain.answering import ChatEvent, Finished, ModelRequest, Sampling
 from services.api.domain.conversation import Message
 from services.api.domain.knowledge import Citation
 from services.foundation.sse import closing
-
-_MESSAGE_TOKENS = 8
-"""What a chat template puts around a message; Qwen's and Llama's take five to seven."""
 
 
 class Steps:
@@ -51,8 +48,8 @@ class Steps:
 
     def room(self, frame: str, *, spare: int = 0) -> int:
         """Tokens left for passages in the last call: beside its prompt, the history, the answer, and `spare`."""
-        history = sum(estimate_tokens(message.content) + _MESSAGE_TOKENS for message in self._grounding.history)
-        taken = estimate_tokens(frame) + _MESSAGE_TOKENS + history + self.answer_tokens + spare
+        history = sum(estimate_tokens(message.content) + MESSAGE_TOKENS for message in self._grounding.history)
+        taken = estimate_tokens(frame) + MESSAGE_TOKENS + history + self.answer_tokens + spare
         return max(self._speaker.context_tokens(self._grounding.question.model) - taken, 0)
 
     def groups(self, frame: str, *, spare: int = 0) -> list[tuple[Citation, ...]]:
