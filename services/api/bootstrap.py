@@ -14,10 +14,12 @@ from pydantic import SecretStr
 from services.api.catalog import routes as catalog_routes
 from services.api.catalog.service import CatalogueService
 from services.api.chat import routes as chat_routes
-from services.api.chat.answering import Speaker
 from services.api.chat.condensing import ChosenCondenser, ModelCondenser, RuleCondenser
+from services.api.chat.memory import MEMORIES
 from services.api.chat.prompts import FilePrompts
 from services.api.chat.recording import Recorder
+from services.api.chat.speaking import Speaker
+from services.api.chat.strategies import STRATEGIES
 from services.api.conversations import routes as conversation_routes
 from services.api.conversations.service import ConversationService
 from services.api.domain.ports import ChatModel, Embedder, Parser, Reranker, Storage, TextIndex, VectorStore
@@ -121,11 +123,8 @@ def build(settings: Settings, replace: Replacements, role: Role = Role.WHOLE, *,
         conversations,
         recorder,
     )
-    defaults = chat_routes.ChatDefaults(
-        settings.models.default_chat, server.language, retrieval.top_k, retrieval.min_similarity, server.api.public_url
-    )
     routers = (
-        chat_routes.router(chat_parts, defaults),
+        chat_routes.router(chat_parts, chat_routes.ChatDefaults.of(settings)),
         knowledge_routes.router(knowledge, retriever, presentation),
         conversation_routes.router(conversations),
         catalog_routes.router(CatalogueService(settings.models, running)),
@@ -191,4 +190,7 @@ def _parser(settings: Settings, folders: ContentFolders) -> ParserPool:
 def _speaker(settings: Settings, model: ChatModel) -> Speaker:
     prompts = FilePrompts(PROMPTS)
     rewriters = {name for name, served in settings.models.served.items() if served.task == "chat" and served.rewrites}
-    return Speaker(model, prompts, ChosenCondenser(ModelCondenser(model, prompts), RuleCondenser(), rewriters))
+    condenser = ChosenCondenser(ModelCondenser(model, prompts), RuleCondenser(), rewriters)
+    STRATEGIES.load(settings.knowledge.answering.strategy)  # a misspelt name ends the start, not each question
+    MEMORIES.load(settings.knowledge.answering.memory)
+    return Speaker(model, prompts, condenser, settings.knowledge.answering, settings.models.served)

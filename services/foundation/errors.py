@@ -37,6 +37,8 @@ ChatchatError               internal                    INTERNAL
 ├── OutOfMemory             model.out_of_memory         UNAVAILABLE
 ├── ModelRunning            model.running               CONFLICT
 ├── NoSupervisor            model.no_supervisor         CONFLICT
+├── WritingNeeded           model.does_not_write        INVALID
+├── NothingRated            model.nothing_rated         UPSTREAM
 ├── ContextTooLong          model.context_too_long      INVALID
 ├── EngineFailed            model.engine_failed         INTERNAL
 ├── ProviderFailed          provider.failed             UPSTREAM
@@ -343,6 +345,24 @@ class ContextTooLong(ChatchatError):
     code = "model.context_too_long"
     kind = Kind.INVALID
     sentence = "The request has {tokens} tokens, but the model {model!r} takes at most {limit}. Shorten it."
+
+
+class WritingNeeded(ChatchatError):
+    code = "model.does_not_write"
+    kind = Kind.INVALID
+    sentence = (
+        "The model {model!r} only quotes and writes nothing of its own, which {what} needs. Choose {instead}, or "
+        "another model."
+    )
+
+
+class NothingRated(ChatchatError):
+    code = "model.nothing_rated"
+    kind = Kind.UPSTREAM
+    sentence = (
+        "The model {model!r} gave none of its {groups} answers in the form that 'map_rerank' asks for. Choose another "
+        "strategy, such as 'map_reduce', or another model."
+    )
 
 
 class EngineFailed(ChatchatError):

@@ -59,6 +59,9 @@ class ChatRequest(Body):
     temperature: float = Field(default=0.7, ge=0, le=2, description="LLM 采样温度")
     max_tokens: int | None = Field(default=None, description="限制LLM生成Token数量，默认None代表模型最大值")
     prompt_name: str = Field(default="default", description="使用的prompt模板名称")
+    preset: str | None = Field(default=None, description="Ours: a preset of the settings; what is said here wins.")
+    memory: str | None = Field(default=None, description="Ours: window, token_budget or running_summary.")
+    repetition_penalty: float | None = Field(default=None, gt=0, le=10, description="Ours: for models that take it.")
 
 
 class KnowledgeBaseChatRequest(Body):
@@ -77,6 +80,19 @@ class KnowledgeBaseChatRequest(Body):
     conversation_id: str = Field(default="", description="Ours: the conversation this turn is written to.")
     more_knowledge_bases: list[str] = Field(default=[], max_length=20, description="Ours: further bases to read.")
     explain: bool = Field(default=False, description="Ours: with `why` in the last event.")
+    when_nothing_found: Literal["strict", "cautious", "free"] | None = Field(
+        default=None,
+        description="Ours: without passages a sentence, a warning and the model, or the model; None: the setting.",
+    )
+    strategy: str | None = Field(
+        default=None,
+        description="Ours: auto, stuff, map_reduce, refine or map_rerank; None: the setting.",
+        examples=["auto"],
+    )
+    preset: str | None = Field(default=None, description="Ours: a preset of the settings; what is said here wins.")
+    memory: str | None = Field(default=None, description="Ours: window, token_budget or running_summary.")
+    history_len: int | None = Field(default=None, ge=0, description="Ours: the most turns of `history` that are shown.")
+    repetition_penalty: float | None = Field(default=None, gt=0, le=10, description="Ours: for models that take it.")
 
 
 class CreateKnowledgeBase(Body):
@@ -213,6 +229,20 @@ class CitationBody(BaseModel):
     similarity: float
     chunk_id: str
     url: str
+
+
+class AnsweringBody(BaseModel):
+    """Ours: `answering` beside the citations: how their passages were read; absent where all were read at once.
+
+    All but `strategy` are numbers of citations: read together; not read, or lost on the way; not rated readably.
+    `cut_short`: steps that reached their limit of tokens before their end.
+    """
+
+    strategy: str
+    groups: list[list[int]] = []
+    left_out: list[int] = []
+    unrated: list[int] = []
+    cut_short: int = 0
 
 
 class KnowledgeBaseDetails(BaseModel):

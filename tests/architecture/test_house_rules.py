@@ -29,6 +29,7 @@ FOUNDATION = {
     "registry.py",
     "settings/__init__.py",
     "settings/__main__.py",
+    "settings/answering.py",
     "settings/load.py",
     "settings/models.py",
     "settings/node.py",
@@ -75,7 +76,7 @@ IGNORED_IMPORTS = [
     "services.api.storage.** -> sqlalchemy",
     "webui.** -> streamlit",
 ]
-STREAMING = {"services/api/chat/answering.py", "services/api/chat/condensing.py"}
+STREAMING = {"services/api/chat/speaking.py", "services/api/chat/condensing.py"}
 
 EVERYTHING = (*product(), *suite())
 

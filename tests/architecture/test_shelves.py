@@ -18,7 +18,7 @@ from services.foundation.registry import Registry
 from services.worker.engines.base import ChatEngine, EmbeddingEngine, RerankEngine, ServerEngine
 from tests.architecture.sources import ROOT, product
 
-SHELVES = {"ENGINES", "LOADERS", "SPLITTERS", "TEXT_INDEXES", "VECTOR_STORES"}
+SHELVES = {"ENGINES", "LOADERS", "MEMORIES", "SPLITTERS", "STRATEGIES", "TEXT_INDEXES", "VECTOR_STORES"}
 
 
 @cache

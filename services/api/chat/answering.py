@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 
-from services.api.chat.contexts import KnowledgeContext, numbered_context
+from services.api.chat.contexts import KnowledgeContext
+from services.api.chat.memory import MEMORIES
+from services.api.chat.memory.base import Memory
+from services.api.chat.nothing_found import AnyHit, Sufficiency, asks_model, unfounded
+from services.api.chat.speaking import Speaker
+from services.api.chat.strategies import STRATEGIES
+from services.api.chat.strategies.base import Grounding, Strategy
 from services.api.domain.answering import ChatEvent, Citations, ModelRequest, Question
 from services.api.domain.conversation import Message
-from services.api.domain.ports import ChatModel, Condenser, Prompts
+from services.foundation.errors import WritingNeeded
 from services.foundation.sse import closing
 
-
-@dataclass(frozen=True, slots=True)
-class Speaker:
-    """What every answer needs: a model, prompts, and a way to make follow-ups stand alone."""
-
-    model: ChatModel
-    prompts: Prompts
-    condenser: Condenser
+__all__ = ["Grounded", "Plain", "Speaker"]
 
 
 class Plain:
@@ -28,32 +26,64 @@ class Plain:
         self._speaker = speaker
 
     def answer(self, question: Question) -> AsyncIterator[ChatEvent]:
+        """The events. Raises PromptNotFound, UnknownVariant and WritingNeeded at once, not in the midst of a stream."""
         text = self._speaker.prompts.render("llm_chat", question.prompt, {"input": question.text})
-        return _speak(self._speaker, question, text)
+        return self._answer(question, text, _memory(self._speaker, question))
 
-
-class Grounded:
-    """Answers from passages: condense, gather, cite, ask."""
-
-    def __init__(self, speaker: Speaker, context: KnowledgeContext) -> None:
-        self._speaker = speaker
-        self._context = context
-
-    async def answer(self, question: Question) -> AsyncIterator[ChatEvent]:
-        standalone = await self._speaker.condenser.condense(question)
-        retrieved = await self._context.gather(standalone)
-        citations = self._context.cite(retrieved.hits)
-        yield Citations(standalone, citations, retrieved.explanation)
-        variables = {"question": standalone, "context": numbered_context(citations)}
-        prompt = question.prompt if citations else "empty"
-        text = self._speaker.prompts.render("knowledge_base_chat", prompt, variables)
-        async with closing(_speak(self._speaker, question, text)) as events:
+    async def _answer(self, question: Question, text: str, memory: Memory) -> AsyncIterator[ChatEvent]:
+        messages = [*await memory.recall(question), Message("user", text)]
+        request = ModelRequest(question.model, messages, question.sampling)
+        async with closing(self._speaker.say(request)) as events:
             async for event in events:
                 yield event
 
 
-async def _speak(speaker: Speaker, question: Question, text: str) -> AsyncIterator[ChatEvent]:
-    request = ModelRequest(question.model, [*question.history, Message("user", text)], question.sampling)
-    async with closing(speaker.model.stream(request)) as events:
-        async for event in events:
-            yield event
+class Grounded:
+    """Answers from passages: condense, gather, cite, then ask as the strategy does.
+
+    Args:
+        speaker: what every answer needs.
+        context: where the passages come from.
+        sufficiency: decides whether they are enough; where they are not, none is cited, and the answer is as
+            `when_nothing_found` says.
+    """
+
+    def __init__(self, speaker: Speaker, context: KnowledgeContext, sufficiency: Sufficiency | None = None) -> None:
+        self._speaker = speaker
+        self._context = context
+        self._sufficiency: Sufficiency = sufficiency or AnyHit()
+
+    def answer(self, question: Question) -> AsyncIterator[ChatEvent]:
+        """The events. Raises UnknownVariant and WritingNeeded at once, not in the midst of a stream."""
+        return self._answer(question, _strategy(self._speaker, question), _memory(self._speaker, question))
+
+    async def _answer(self, question: Question, strategy: Strategy, memory: Memory) -> AsyncIterator[ChatEvent]:
+        query = await self._speaker.condenser.condense(question)
+        retrieved = await self._context.gather(query)
+        if not self._sufficiency.suffices(query, retrieved.hits):
+            yield Citations(query, (), retrieved.explanation)
+            shown = await memory.recall(question) if asks_model(self._speaker, question) else ()
+            events = unfounded(self._speaker, question, query, shown)
+        else:
+            citations = self._context.cite(retrieved.hits)
+            yield Citations(query, citations, retrieved.explanation)
+            events = strategy.answer(Grounding(question, query, citations, await memory.recall(question)))
+        async with closing(events):
+            async for event in events:
+                yield event
+
+
+def _strategy(speaker: Speaker, question: Question) -> Strategy:
+    name = question.manner.strategy or speaker.answering.strategy
+    strategy = STRATEGIES.build(name, speaker)
+    if strategy.needs_writing and not speaker.writes(question.model):
+        raise WritingNeeded(model=question.model, what=f"the answering strategy {name}", instead="'stuff' or 'auto'")
+    return strategy
+
+
+def _memory(speaker: Speaker, question: Question) -> Memory:
+    name = question.manner.memory or speaker.answering.memory
+    memory = MEMORIES.build(name, speaker)
+    if memory.needs_writing and not speaker.writes(question.model):
+        raise WritingNeeded(model=question.model, what=f"the memory {name}", instead="'window' or 'token_budget'")
+    return memory

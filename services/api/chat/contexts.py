@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from services.api.domain.knowledge import Citation, Hit, KnowledgeBase, Place, Query
 from services.api.domain.ports import Retriever
 from services.api.domain.retrieval import Retrieved
 
+_CITED = re.compile(r"\[\s*(\d{1,6}(?:[\s,，、]+\d{1,6})*)\s*\]")
 _NUMBER = re.compile(r"^(\s*)\[(\d+)\]", re.MULTILINE)
 
 
@@ -53,6 +54,23 @@ def numbered_context(citations: Sequence[Citation]) -> str:
     return "\n\n".join(
         f"[{citation.number}] 出处: {_inert(_source(citation))}\n{_inert(citation.excerpt)}" for citation in citations
     )
+
+
+def quoted(text: str, numbers: Collection[int], *, escape: bool = True) -> str:
+    """What a model wrote about passages, made safe to stand among them in the next prompt.
+
+    Angle brackets and ampersands are escaped, and of the numbers in brackets only those of the passages it read stay as
+    they are; others are widened: a passage that gives orders cannot make it speak for another one. Without `escape` it
+    is for a reader, not for a prompt.
+    """
+
+    def own(cited: re.Match[str]) -> str:
+        found: list[str] = re.findall(r"\d+", cited[1])
+        if all(int(number) in numbers for number in found):
+            return cited[0]
+        return "".join(f"[{number}]" if int(number) in numbers else f"［{number}］" for number in found)
+
+    return _CITED.sub(own, html.escape(html.unescape(text), quote=False) if escape else text)
 
 
 def _inert(text: str) -> str:

@@ -9,11 +9,11 @@ from urllib.parse import urlencode
 
 from pydantic import JsonValue
 
-from services.api.domain.answering import ChatEvent, Citations, Finished, Token
+from services.api.domain.answering import Approach, ChatEvent, Citations, Finished, Token
 from services.api.domain.knowledge import Citation
 from services.api.knowledge.render import why_body
 from services.foundation.sse import closing
-from services.wire.chatchat import CitationBody
+from services.wire.chatchat import AnsweringBody, CitationBody
 from services.wire.openai import ChatChoice, ChatChunk, ChatCompletion, ChoiceMessage, ChunkChoice, Delta, Usage, new_id
 
 # Recorded on the 0.2.10 wire; old clients look for it.
@@ -27,6 +27,7 @@ class Answer:
     text: str
     found: Citations
     finished: Finished
+    approach: Approach | None = None
 
     @property
     def query(self) -> str:
@@ -44,15 +45,18 @@ async def collect(events: AsyncIterator[ChatEvent]) -> Answer:
     pieces: list[str] = []
     found = Citations("", ())
     finished = Finished("stop")
+    approach: Approach | None = None
     async for event in events:
         match event:
             case Token(text):
                 pieces.append(text)
             case Citations():
                 found = event
+            case Approach():
+                approach = event
             case Finished():
                 finished = event
-    return Answer("".join(pieces), found, finished)
+    return Answer("".join(pieces), found, finished, approach)
 
 
 def event_text(body: Mapping[str, JsonValue]) -> str:
@@ -76,13 +80,16 @@ async def knowledge_events(
 ) -> AsyncIterator[str]:
     """/chat/knowledge_base_chat: `{"answer"}`…, then `{"docs", "citations", "query"}`; without `stream`, one event.
 
+    `answering` stands beside the citations where the passages were not simply read all at once.
     `explain`: with `why` these passages were found in the last event.
     """
     if not stream:
         answer = await collect(events)
-        yield event_text({"answer": answer.text, **_sources(answer.found, base_url, explain=explain)})
+        sources = _sources(answer.found, base_url, explain=explain)
+        yield event_text({"answer": answer.text, **sources, **approach_field(answer.approach)})
         return
     found = Citations("", ())
+    approach: Approach | None = None
     async with closing(events):
         async for event in events:
             match event:
@@ -90,8 +97,10 @@ async def knowledge_events(
                     found = event
                 case Token(text):
                     yield event_text({"answer": text})
+                case Approach():
+                    approach = event
                 case Finished():
-                    yield event_text(_sources(found, base_url, explain=explain))
+                    yield event_text({**_sources(found, base_url, explain=explain), **approach_field(approach)})
 
 
 def _sources(found: Citations, base_url: str, *, explain: bool) -> dict[str, JsonValue]:
@@ -117,6 +126,20 @@ def _download(citation: Citation, base_url: str, *, preview: bool) -> str:
         asked["preview"] = "true"
     page = f"#page={citation.place.page}" if preview and citation.place.page is not None else ""
     return f"{base_url}knowledge_base/download_doc?{urlencode(asked)}{page}"
+
+
+def approach_field(approach: Approach | None) -> dict[str, JsonValue]:
+    """`answering`: how the passages were read, unless all were read at once."""
+    if approach is None or approach == Approach("stuff"):
+        return {}
+    body = AnsweringBody(
+        strategy=approach.strategy,
+        groups=[list(group) for group in approach.groups],
+        left_out=list(approach.left_out),
+        unrated=list(approach.unrated),
+        cut_short=approach.cut_short,
+    )
+    return {"answering": body.model_dump()}
 
 
 def citation_body(citation: Citation, base_url: str) -> CitationBody:
@@ -154,6 +177,7 @@ def openai_completion(answer: Answer, model: str, base_url: str) -> ChatCompleti
         ],
         usage=_usage(answer.finished),
         citations=[citation_body(citation, base_url).model_dump() for citation in answer.citations],
+        **approach_field(answer.approach),
     )  # fmt: skip
 
 
@@ -163,6 +187,7 @@ async def openai_events(
     """An answer as an OpenAI stream; the last content chunk carries `citations`."""
     ident = new_id("chatcmpl")
     found: tuple[Citation, ...] = ()
+    approach: Approach | None = None
 
     def chunk(delta: Delta, reason: str | None = None) -> ChatChunk:
         return ChatChunk(id=ident, model=model, choices=[ChunkChoice(delta=delta, finish_reason=reason)])
@@ -175,10 +200,12 @@ async def openai_events(
                     found = citations
                 case Token(text):
                     yield _line(chunk(Delta(content=text)))
+                case Approach():
+                    approach = event
                 case Finished(reason):
                     last = chunk(Delta(), reason)
                     cited: list[JsonValue] = [citation_body(citation, base_url).model_dump() for citation in found]
-                    yield _line(last, citations=cited)
+                    yield _line(last, citations=cited, **approach_field(approach))
                     if include_usage:
                         yield _line(ChatChunk(id=ident, model=model, choices=[], usage=_usage(event)))
     yield "[DONE]"

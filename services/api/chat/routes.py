@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
@@ -11,10 +11,11 @@ from sse_starlette import EventSourceResponse
 
 from services.api.chat import render
 from services.api.chat.answering import Grounded, Plain, Speaker
+from services.api.chat.asking import Asking
 from services.api.chat.contexts import KnowledgeContext
 from services.api.chat.recording import Recorder, TurnHead
 from services.api.conversations.service import ConversationService, new_turn_id
-from services.api.domain.answering import ChatEvent, Question, Sampling
+from services.api.domain.answering import ChatEvent, Manner, Question, Sampling
 from services.api.domain.conversation import ConversationId, Message
 from services.api.domain.names import KnowledgeBaseName
 from services.api.domain.ports import Retriever
@@ -22,6 +23,7 @@ from services.api.knowledge.render import similarity_floor
 from services.api.knowledge.service import KnowledgeService
 from services.foundation.errors import ChatchatError, InvalidRequest
 from services.foundation.http import envelope_body, language_of, openai_body, request_id_of, while_connected
+from services.foundation.settings.tree import Preset, Settings
 from services.foundation.sse import event_response
 from services.wire.chatchat import ChatRequest, HistoryItem, KnowledgeBaseChatRequest
 from services.wire.openai import ChatCompletionRequest
@@ -38,6 +40,20 @@ class ChatDefaults:
     top_k: int
     min_similarity: float
     public_url: str | None = None
+    presets: Mapping[str, Preset] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, settings: Settings) -> ChatDefaults:
+        """As the settings say."""
+        server, retrieval = settings.server, settings.knowledge.retrieval
+        return cls(
+            settings.models.default_chat,
+            server.language,
+            retrieval.top_k,
+            retrieval.min_similarity,
+            server.api.public_url,
+            settings.presets,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +94,14 @@ class _Chat:
 
     async def chat(self, body: ChatRequest, request: Request) -> EventSourceResponse:
         turn = new_turn_id()
+        asking = self._asking(body)
         question = Question(
             text=_asked(body.query),
             model=body.model_name or self._defaults.model,
             prompt=body.prompt_name,
-            history=await self._history(body),
-            sampling=_sampling(body.temperature, body.max_tokens),
+            history=await self._history(body, asking),
+            sampling=asking.sampling(),
+            manner=asking.manner(language_of(request, self._defaults.language)),
         )
         events = Plain(self._parts.speaker).answer(question)
         head = TurnHead(
@@ -98,13 +116,16 @@ class _Chat:
         asked = "score_threshold" in body.model_fields_set
         floor = similarity_floor(body.score_threshold) if asked else self._defaults.min_similarity
         bases = await self._parts.knowledge.with_others(base, body.more_knowledge_bases)
-        context = KnowledgeContext(self._parts.retriever, bases, top_k=body.top_k, min_similarity=floor)
+        asking = self._asking(body)
+        top_k = asking.top_k(body.top_k)
+        context = KnowledgeContext(self._parts.retriever, bases, top_k=top_k, min_similarity=floor)
         question = Question(
             text=_asked(body.query),
             model=body.model_name or self._defaults.model,
             prompt=body.prompt_name,
             history=_messages(body.history),
-            sampling=_sampling(body.temperature, body.max_tokens),
+            sampling=asking.sampling(),
+            manner=asking.manner(language_of(request, self._defaults.language)),
         )
         events = Grounded(self._parts.speaker, context).answer(question)
         base_url = _base_url(request, self._defaults)
@@ -114,11 +135,14 @@ class _Chat:
         lines = render.knowledge_events(recorded, base_url, stream=body.stream, explain=body.explain)
         return self._respond(lines, request)
 
-    async def _history(self, body: ChatRequest) -> tuple[Message, ...]:
+    def _asking(self, body: ChatRequest | KnowledgeBaseChatRequest) -> Asking:
+        return Asking(body, body.model_name or self._defaults.model, self._parts.speaker, self._defaults.presets)
+
+    async def _history(self, body: ChatRequest, asking: Asking) -> tuple[Message, ...]:
         """The messages sent along, or the conversation's last turns when a number is given."""
         if isinstance(body.history, list) and body.history:
             return _messages(body.history)
-        turns = body.history if isinstance(body.history, int) else body.history_len
+        turns = asking.kept_turns(body.history if isinstance(body.history, int) else body.history_len)
         if not body.conversation_id or turns <= 0:
             return ()
         return await self._parts.conversations.history(ConversationId(body.conversation_id), turns=turns)
@@ -144,7 +168,8 @@ class _OpenAIBase:
         context = KnowledgeContext(
             self._parts.retriever, [base], top_k=self._defaults.top_k, min_similarity=self._defaults.min_similarity
         )
-        question = _openai_question(body)
+        language = language_of(request, self._defaults.language)
+        question = replace(_openai_question(body), manner=Manner(language=language))
         events: AsyncIterator[ChatEvent] = Grounded(self._parts.speaker, context).answer(question)
         base_url = _base_url(request, self._defaults)
         if not body.stream:
@@ -184,11 +209,6 @@ def _asked(text: str) -> str:
 
 def _messages(history: list[HistoryItem]) -> tuple[Message, ...]:
     return tuple(Message(item.known_role, item.content) for item in history)
-
-
-def _sampling(temperature: float, max_tokens: int | None) -> Sampling:
-    """0.2.10 reads a limit of zero or less as none."""
-    return Sampling(temperature, max_tokens if max_tokens and max_tokens > 0 else None)
 
 
 def _conversation(ident: str) -> ConversationId | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from services.api.domain.conversation import Message
 from services.api.domain.knowledge import Citation
@@ -12,10 +13,37 @@ from services.api.domain.retrieval import Explanation
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How the model is asked to write. None leaves it to the model."""
+    """How the model is asked to write. None leaves it to the model.
+
+    `repetition_penalty` divides the likelihood of tokens that were used already; given only to models that take it.
+    """
 
     temperature: float | None = None
     max_tokens: int | None = None
+    repetition_penalty: float | None = None
+
+
+WhenNothingFound = Literal["strict", "cautious", "free"]
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a question is to be answered; None leaves it to the settings.
+
+    Attributes:
+        when_nothing_found: what is answered when the passages do not suffice: a fixed sentence (strict), a warning
+            and then the model (cautious), or the model alone (free).
+        strategy: name on the shelf of answering strategies.
+        language: "zh-CN" or "en", of fixed sentences where the question's own language cannot be told.
+        memory: name on the shelf of memories.
+        history_turns: the most earlier turns that the model is shown; None: no limit but the memory's.
+    """
+
+    when_nothing_found: WhenNothingFound | None = None
+    strategy: str | None = None
+    language: str = "zh-CN"
+    memory: str | None = None
+    history_turns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +55,7 @@ class Question:
     prompt: str = "default"
     history: tuple[Message, ...] = ()
     sampling: Sampling = Sampling()
+    manner: Manner = Manner()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +84,25 @@ class Citations:
 
 
 @dataclass(frozen=True, slots=True)
+class Approach:
+    """How the answer is made from its passages. Comes after the citations and before the first token.
+
+    Attributes:
+        strategy: the one that was used; never "auto".
+        groups: the numbers of the passages that were read together, group by group; empty when all were.
+        left_out: numbers of passages that did not fit and were not read, or whose extract was not.
+        unrated: numbers of passages whose rating the model wrote in no readable form.
+        cut_short: how many steps reached their limit of tokens before their end.
+    """
+
+    strategy: str
+    groups: tuple[tuple[int, ...], ...] = ()
+    left_out: tuple[int, ...] = ()
+    unrated: tuple[int, ...] = ()
+    cut_short: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The end of a whole answer. `reason` is OpenAI's finish_reason."""
 
@@ -63,5 +111,5 @@ class Finished:
     completion_tokens: int = 0
 
 
-ChatEvent = Token | Citations | Finished
+ChatEvent = Token | Citations | Approach | Finished
 """An answer's events. A failure is raised by the iterator, not yielded; the render makes an event of it."""

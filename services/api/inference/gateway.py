@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
-from services.api.domain.answering import Finished, ModelRequest, Token
+from services.api.domain.answering import Finished, ModelRequest, Sampling, Token
 from services.api.domain.knowledge import EmbeddedQuery, Vector
 from services.clients.openai import OpenAIClient
 from services.foundation.errors import ProviderFailed
@@ -24,6 +25,7 @@ class GatewayChatModel:
             messages=[ChatMessage(role=message.role, content=message.content) for message in request.messages],
             temperature=request.sampling.temperature,
             max_tokens=request.sampling.max_tokens,
+            **_beyond_openai(request.sampling),
         )
         reason: str | None = None
         prompt_tokens, completion_tokens = 0, 0
@@ -41,6 +43,12 @@ class GatewayChatModel:
         if reason is None:
             raise ProviderFailed(model=request.model, reason="the stream ended before the answer did")
         yield Finished(reason, prompt_tokens, completion_tokens)
+
+
+def _beyond_openai(sampling: Sampling) -> dict[str, Any]:
+    """Fields that OpenAI does not know; one that is not asked for is not sent."""
+    penalty = sampling.repetition_penalty
+    return {} if penalty is None else {"repetition_penalty": penalty}
 
 
 class GatewayEmbedder:

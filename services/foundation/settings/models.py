@@ -44,6 +44,14 @@ class ServedModel(Node):
     optional: bool = Field(default=False, description="A failure leaves the stack degraded instead of stopping it.")
     rewrites: bool = Field(default=True, description="A chat model that can rewrite a follow-up question on request.")
     context_tokens: int = Field(default=8192, ge=128, description="Longest request the model takes, in tokens.")
+    repetition_penalty: bool | None = Field(
+        default=None, description="Whether it takes the field repetition_penalty; None: with vllm and transformers."
+    )
+
+    @property
+    def takes_repetition_penalty(self) -> bool:
+        """As said, or else by the engine; a provider's refusal would fail the answer."""
+        return self.engine in {"vllm", "transformers"} if self.repetition_penalty is None else self.repetition_penalty
 
     @model_validator(mode="before")
     @classmethod

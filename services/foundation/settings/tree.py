@@ -7,17 +7,20 @@ from typing import Any, Literal
 
 from pydantic import Field, SecretStr, model_validator
 
+from services.foundation.settings.answering import Answering, Preset
 from services.foundation.settings.models import Models, ServedModel
 from services.foundation.settings.node import Node
 
 SECRET_CHARS = 12
 __all__ = [
+    "Answering",
     "Choice",
     "Endpoint",
     "Knowledge",
     "Logging",
     "Models",
     "Node",
+    "Preset",
     "Retrieval",
     "ServedModel",
     "Server",
@@ -182,6 +185,7 @@ class Knowledge(Node):
     )
     parsing: Parsing = Field(default=Parsing(), description="Limits on the processes that read files.")
     retrieval: Retrieval = Field(default=Retrieval(), description="Retrieval.")
+    answering: Answering = Field(default=Answering(), description="Answers from passages.")
 
 
 class Settings(Node):
@@ -190,6 +194,9 @@ class Settings(Node):
     server: Server = Field(default=Server(), description="configs/server.yaml")
     models: Models = Field(default=Models(), description="configs/models.yaml")
     knowledge: Knowledge = Field(default=Knowledge(), description="configs/knowledge.yaml")
+    presets: dict[str, Preset] = Field(
+        default={}, description="configs/presets.yaml: what a chat request may choose by name."
+    )
 
     @model_validator(mode="after")
     def _a_reranker_is_used(self) -> Settings:

@@ -28,6 +28,7 @@ EXAMPLES = {
     "add-a-splitter": ["python", "yaml"],
     "add-a-ui-language": ["yaml"],
     "add-a-vector-store": ["python", "yaml"],
+    "add-an-answering-strategy": ["python"],
     "add-an-endpoint": ["python"],
     "add-an-engine": ["python"],
     "ask-over-http": ["console"],

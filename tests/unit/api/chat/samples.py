@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from services.api.chat.answering import Speaker
 from services.api.chat.condensing import RuleCondenser
 from services.api.chat.prompts import FilePrompts
+from services.api.chat.speaking import Speaker
 from services.api.domain.conversation import Message, Role
 from services.api.domain.knowledge import Chunk, ChunkId, FileId, Hit, KnowledgeBase, KnowledgeBaseId, Place, Query
 from services.api.domain.names import FileName, KnowledgeBaseName

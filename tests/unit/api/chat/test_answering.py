@@ -8,7 +8,7 @@ import pytest
 
 from services.api.chat.answering import Grounded, Plain
 from services.api.chat.contexts import KnowledgeContext
-from services.api.domain.answering import ChatEvent, Citations, Finished, Question, Sampling, Token
+from services.api.domain.answering import Approach, ChatEvent, Citations, Finished, Question, Sampling, Token
 from services.api.domain.knowledge import Hit
 from services.foundation.errors import NoWorker, PromptNotFound
 from tests.fakes.chat_model import FakeChatModel
@@ -49,7 +49,7 @@ async def test_grounded_cites_before_the_first_token():
     assert isinstance(cited, Citations)
     assert cited.query == "问题是什么样的一个问题？"
     assert [(citation.number, citation.excerpt) for citation in cited.citations] == [(1, "甲"), (2, "乙")]
-    assert rest == [Token("答"), Token("案[1]"), Finished("stop", 1, 2)]
+    assert rest == [Approach("stuff"), Token("答"), Token("案[1]"), Finished("stop", 1, 2)]
 
 
 async def test_grounded_asks_with_the_passages_and_the_standalone_question():
@@ -87,6 +87,7 @@ async def test_a_failing_model_fails_the_answer_after_what_it_said():
     answerer, _ = grounded(FakeChatModel(["一", NoWorker(model="m")]), hit("甲"))
     events = answerer.answer(Question("q", "m"))
     assert isinstance(await anext(events), Citations)
+    assert isinstance(await anext(events), Approach)
     assert await anext(events) == Token("一")
     with pytest.raises(NoWorker):
         await anext(events)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.api.chat.contexts import KnowledgeContext, numbered_context
+from services.api.chat.contexts import KnowledgeContext, numbered_context, quoted
 from services.api.domain.knowledge import Hit, Place
 from tests.unit.api.chat.samples import BASE, ListRetriever, hit
 
@@ -67,3 +67,25 @@ def test_quotes_stay_as_they_are():
 
 def test_nothing_found_shows_nothing():
     assert shown() == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("五天[1][2]。", "五天[1][2]。"),
+        ("五天[1, 2]", "五天[1, 2]"),
+        ("五天[3]", "五天［3］"),
+        ("五天[1，3]和[ 3、2 ]", "五天[1]［3］和［3］[2]"),
+        ("a[x] [] [2024] [1234567]", "a[x] [] ［2024］ [1234567]"),
+        ("<b>&", "&lt;b&gt;&amp;"),
+        ("&lt;b&gt;&amp;", "&lt;b&gt;&amp;"),
+        (f"[{'9' * 5000}]", f"[{'9' * 5000}]"),
+        ("[1" + " " * 50_000, "[1" + " " * 50_000),
+    ],
+)
+def test_a_models_words_cite_only_what_it_read(text: str, shown: str):
+    assert quoted(text, {1, 2}) == shown
+
+
+def test_a_models_words_for_a_reader_are_not_escaped():
+    assert quoted("a < b [3]", {1}, escape=False) == "a < b ［3］"

@@ -76,6 +76,15 @@ async def test_a_stream_becomes_tokens_and_one_finished():
     assert [(message.role, message.text) for message in asked.messages] == [("user", "你好"), ("assistant", "好")]
 
 
+@pytest.mark.parametrize(("penalty", "sent"), [(1.2, {"repetition_penalty": 1.2}), (None, {})])
+async def test_a_repetition_penalty_is_sent_only_when_it_is_asked_for(penalty: float | None, sent: dict[str, float]):
+    client = ScriptedClient(says("好", "stop"))
+    request = ModelRequest("qwen", [Message("user", "你好")], Sampling(repetition_penalty=penalty))
+    assert [event async for event in GatewayChatModel(client).stream(request)]
+    body = client.asked[0].model_dump(exclude_none=True)
+    assert {name: value for name, value in body.items() if name == "repetition_penalty"} == sent
+
+
 async def test_an_answer_that_breaks_off_is_no_whole_answer():
     stream = GatewayChatModel(ScriptedClient(says("你"))).stream(REQUEST)
     assert await anext(stream) == Token("你")
