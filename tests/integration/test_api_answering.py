@@ -216,7 +216,7 @@ async def test_a_request_chooses_its_memory(tmp_path: Path):
     history = [
         {"role": role, "content": text} for role, text in (("user", "一"), ("ai", "1"), ("user", "二"), ("ai", "2"))
     ]
-    asked = {"query": "问", "history": history, "model_name": WRITER}
+    asked: dict[str, object] = {"query": "问", "history": history, "model_name": WRITER}
     async with api_bench(settings_for(tmp_path, answering=Answering(memory_tokens=20, memory_recent=2))) as api:
         await api.events("/chat/chat", asked)
         await api.events("/chat/chat", asked | {"memory": "token_budget"})

@@ -44,10 +44,10 @@ class Asking:
     def manner(self, language: str) -> Manner:
         """How it is answered, in `language` where the question has none."""
         body = self._body
-        is_grounded = isinstance(body, KnowledgeBaseChatRequest)
+        grounded = body if isinstance(body, KnowledgeBaseChatRequest) else None
         return Manner(
-            when_nothing_found=body.when_nothing_found if is_grounded else None,
-            strategy=body.strategy if is_grounded else None,
+            when_nothing_found=grounded.when_nothing_found if grounded else None,
+            strategy=grounded.strategy if grounded else None,
             language=language,
             memory=body.memory,
             history_turns=self._shown_turns(),

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from services.api.chat.asking import Asking
+from services.api.chat.condensing import RuleCondenser
 from services.api.chat.speaking import Speaker
 from services.api.domain.answering import Manner, Sampling
 from services.foundation.errors import InvalidRequest, UnknownVariant
@@ -15,7 +16,7 @@ from services.foundation.settings.tree import Preset, ServedModel
 from services.wire.chatchat import ChatRequest, KnowledgeBaseChatRequest
 from tests.architecture.sources import ROOT
 from tests.fakes.chat_model import FakeChatModel
-from tests.unit.api.chat.samples import PROMPTS, RuleCondenser
+from tests.unit.api.chat.samples import PROMPTS
 
 PRESETS = {
     "exact": Preset(temperature=0.1, history_turns=0, top_k=1, repetition_penalty=1.2),
@@ -56,7 +57,7 @@ def test_a_preset_fills_what_the_request_leaves_out():
 
 
 def test_what_the_request_says_wins_over_its_preset():
-    body = {"temperature": 0.7, "top_k": 3, "history_len": 4, "repetition_penalty": 1.5}
+    body: dict[str, Any] = {"temperature": 0.7, "top_k": 3, "history_len": 4, "repetition_penalty": 1.5}
     asking = grounded(preset="exact", **body)
     assert asking.sampling() == Sampling(0.7, None, 1.5)
     assert asking.top_k(3) == 3
