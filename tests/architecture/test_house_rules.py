@@ -14,8 +14,13 @@ import pytest
 from tests.architecture.sources import ROOT, Source, dotted, product, suite
 
 LINES = 400
-NO_LIMIT = {"services/wire/openai.py", "services/wire/chatchat.py", "services/wire/control.py"}
-"""Wire models: as long as the wire has messages."""
+NO_LIMIT = {
+    "services/foundation/errors.py",
+    "services/wire/openai.py",
+    "services/wire/chatchat.py",
+    "services/wire/control.py",
+}
+"""The table of failures, and wire models: as long as there are failures and the wire has messages."""
 LESS_LINES = {"services/api/bootstrap.py": 200, "services/api/app.py": 80, "webui/app.py": 60, "webui/views/": 200}
 
 FOUNDATION = {
