@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from services.api.domain.conversation import Message
@@ -80,7 +80,7 @@ class Citations:
 
     query: str
     citations: tuple[Citation, ...]
-    explanation: Explanation | None = None
+    explanation: Explanation | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
