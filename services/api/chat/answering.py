@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from services.api.chat.contexts import KnowledgeContext
 from services.api.chat.memory import MEMORIES
 from services.api.chat.memory.base import Memory
-from services.api.chat.nothing_found import AnyHit, Sufficiency, asks_model, unfounded
+from services.api.chat.nothing_found import Sufficiency, asks_model, sufficiency, unfounded
 from services.api.chat.speaking import Speaker
 from services.api.chat.strategies import STRATEGIES
 from services.api.chat.strategies.base import Grounding, Strategy
@@ -44,14 +44,14 @@ class Grounded:
     Args:
         speaker: what every answer needs.
         context: where the passages come from.
-        sufficiency: decides whether they are enough; where they are not, none is cited, and the answer is as
-            `when_nothing_found` says.
+        decides: whether they are enough; None: as the policy has it. Where they are not, none is cited, and the answer
+            is as `when_nothing_found` says.
     """
 
-    def __init__(self, speaker: Speaker, context: KnowledgeContext, sufficiency: Sufficiency | None = None) -> None:
+    def __init__(self, speaker: Speaker, context: KnowledgeContext, decides: Sufficiency | None = None) -> None:
         self._speaker = speaker
         self._context = context
-        self._sufficiency: Sufficiency = sufficiency or AnyHit()
+        self._decides = decides
 
     def answer(self, question: Question) -> AsyncIterator[ChatEvent]:
         """The events. Raises UnknownVariant and WritingNeeded at once, not in the midst of a stream."""
@@ -60,7 +60,8 @@ class Grounded:
     async def _answer(self, question: Question, strategy: Strategy, memory: Memory) -> AsyncIterator[ChatEvent]:
         query = await self._speaker.condenser.condense(question)
         retrieved = await self._context.gather(query)
-        if not self._sufficiency.suffices(query, retrieved.hits):
+        decides = self._decides or sufficiency(self._speaker, question)
+        if not decides.suffices(query, retrieved.hits):
             yield Citations(query, (), retrieved.explanation)
             shown = await memory.recall(question) if asks_model(self._speaker, question) else ()
             events = unfounded(self._speaker, question, query, shown)

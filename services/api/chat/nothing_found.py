@@ -29,6 +29,27 @@ class AnyHit:
         return bool(hits)
 
 
+class LikelyHit:
+    """One of the hits is likely enough to answer, as the reranker sees it; without a reranker any hit is enough.
+
+    Args:
+        least: relevance in [0, 1] from which on a hit is enough.
+    """
+
+    def __init__(self, least: float) -> None:
+        self._least = least
+
+    def suffices(self, query: str, hits: Sequence[Hit]) -> bool:  # noqa: ARG002 - the protocol's
+        return any(hit.relevance is None or hit.relevance >= self._least for hit in hits)
+
+
+def sufficiency(speaker: Speaker, question: Question) -> Sufficiency:
+    """What decides for a question: `free` answers from whatever was found, the others only from what is likely."""
+    if _policy(speaker, question) == "free":
+        return AnyHit()
+    return LikelyHit(speaker.answering.sufficient_relevance)
+
+
 def asks_model(speaker: Speaker, question: Question) -> bool:
     """Whether an answer without passages comes from the model at all.
 

@@ -17,6 +17,13 @@ class Answering(Node):
         description="Without passages: a fixed sentence and no model (strict); a warning, then the model, where it "
         "writes (cautious); the model with the prompt 'empty', as 0.2.10 (free).",
     )
+    sufficient_relevance: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="strict and cautious: the least relevance of the best passage that is answered from. Found by "
+        "python -m services.evaluation calibrate; 0: any passage.",
+    )
     strategy: str = Field(
         default="auto",
         description="auto, stuff, map_reduce, refine or map_rerank; auto: stuff where they all fit, else map_reduce.",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.api.chat.answering import Grounded
 from services.api.chat.contexts import KnowledgeContext
-from services.api.chat.nothing_found import AnyHit, Sufficiency, language_of_text
+from services.api.chat.nothing_found import AnyHit, LikelyHit, Sufficiency, language_of_text
 from services.api.chat.speaking import Speaker
 from services.api.domain.answering import Approach, ChatEvent, Citations, Finished, Manner, Question, Token
 from services.api.domain.knowledge import Hit
@@ -132,3 +135,31 @@ def test_an_unknown_strategy_is_refused_and_the_known_ones_named():
     context = KnowledgeContext(ListRetriever(), [BASE], top_k=3, min_similarity=0.0)
     with pytest.raises(UnknownVariant, match="auto, map_reduce, map_rerank, refine, stuff"):
         Grounded(speaker(FakeChatModel()), context).answer(question(strategy="magic"))
+
+
+@pytest.mark.parametrize(
+    ("policy", "relevance", "answers"),
+    [("strict", 0.29, False), ("strict", 0.3, True), ("free", 0.01, True), ("strict", None, True)],
+)
+async def test_strict_answers_only_from_what_is_likely_enough(policy: str, relevance: float | None, answers: bool):
+    model = FakeChatModel("答")
+    voice = speaker(model, when_nothing_found=policy, sufficient_relevance=0.3)
+    events = await asked(voice, question(), replace(hit("x"), relevance=relevance))
+    assert isinstance(events[0], Citations)
+    assert (bool(events[0].citations), len(model.requests)) == (answers, int(answers))
+
+
+async def test_cautious_says_that_it_leaves_what_is_unlikely():
+    model = FakeChatModel("答")
+    voice = speaker(model, when_nothing_found="cautious", sufficient_relevance=0.3)
+    cited, token, *_ = await asked(voice, question(), replace(hit("x"), relevance=0.1))
+    assert cited == Citations("年假有几天？", ())
+    assert isinstance(token, Token)
+    assert "文档" in token.text
+    assert "x" not in model.requests[0].messages[-1].content
+
+
+@given(st.lists(st.floats(0, 1), max_size=5), st.floats(0, 1))
+def test_one_likely_hit_is_enough(relevances: list[float], least: float):
+    hits = [replace(hit("y"), relevance=relevance) for relevance in relevances]
+    assert LikelyHit(least).suffices("q", hits) is (max(relevances, default=-1.0) >= least)
