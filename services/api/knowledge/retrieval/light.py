@@ -9,7 +9,7 @@ import asyncio
 import dataclasses
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from services.api.domain.knowledge import Chunk, Hit, KnowledgeBaseId
@@ -78,21 +78,21 @@ def signs_of(hits: Sequence[Hit], rarities: Mapping[KnowledgeBaseId, Mapping[str
     """
     cosines = [hit.cosine for hit in hits if hit.cosine is not None]
     nearest, farthest = (max(cosines), min(cosines)) if cosines else (0.0, None)
-    return [
-        Signs(
-            rank=(_RANK_CONSTANT + 1) / (_RANK_CONSTANT + place),
-            held=_share(rarities[hit.chunk.knowledge_base_id], bigrams_of(hit.chunk.indexed_text)),
-            together=_together(rarities[hit.chunk.knowledge_base_id], hit.chunk.text),
-            named=_named(rarities[hit.chunk.knowledge_base_id], hit.chunk),
-            cosine=farthest if hit.cosine is None else hit.cosine,
-            nearest=nearest,
+    signs = []
+    for place, hit in enumerate(hits, start=1):
+        rarity = rarities[hit.chunk.knowledge_base_id]
+        sentences = [set(bigrams_of(sentence)) for sentence in _SENTENCE_END.split(hit.chunk.text)]
+        signs.append(
+            Signs(
+                rank=(_RANK_CONSTANT + 1) / (_RANK_CONSTANT + place),
+                held=_share(rarity, set(bigrams_of(hit.chunk.place.heading_path)).union(*sentences)),
+                together=max(_share(rarity, sentence) for sentence in sentences),
+                named=_named(rarity, hit.chunk),
+                cosine=farthest if hit.cosine is None else hit.cosine,
+                nearest=nearest,
+            )
         )
-        for place, hit in enumerate(hits, start=1)
-    ]
-
-
-def _together(rarity: Mapping[str, float], text: str) -> float:
-    return max((_share(rarity, bigrams_of(sentence)) for sentence in _SENTENCE_END.split(text)), default=0.0)
+    return signs
 
 
 def _named(rarity: Mapping[str, float], chunk: Chunk) -> float:
@@ -100,8 +100,7 @@ def _named(rarity: Mapping[str, float], chunk: Chunk) -> float:
     return max((len(name & rarity.keys()) / len(name) for name in names if name), default=0.0)
 
 
-def _share(rarity: Mapping[str, float], tokens: Iterable[str]) -> float:
-    """Of the question's tokens, weighted by rarity, those that are there."""
-    held = set(tokens)
+def _share(rarity: Mapping[str, float], held: Set[str]) -> float:
+    """Of the question's tokens, weighted by rarity, those that are held."""
     whole = sum(rarity.values())
     return sum(weight for token, weight in rarity.items() if token in held) / whole if whole else 0.0

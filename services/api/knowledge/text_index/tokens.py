@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import jieba
@@ -121,12 +122,13 @@ def _bigrams(run: str) -> Iterable[str]:
     return (run[at : at + 2] for at in range(len(run) - 1)) if len(run) > 1 else (run,)
 
 
-def _latin_tokens(run: str) -> list[str]:
+@lru_cache(maxsize=65_536)
+def _latin_tokens(run: str) -> tuple[str, ...]:
     """A word in the singular; of a code such as `iso-9001` or `mp3` the whole and its parts."""
     word = run.replace("’", "'").removesuffix("'s").replace("'", "")
     parts = _PART.findall(word)
     whole = _singular(word)[:_TOKEN_LIMIT_CHARS]
-    return [whole] if len(parts) < 2 else [whole, *(_singular(part)[:_TOKEN_LIMIT_CHARS] for part in parts)]
+    return (whole,) if len(parts) < 2 else (whole, *(_singular(part)[:_TOKEN_LIMIT_CHARS] for part in parts))
 
 
 def _singular(word: str) -> str:
