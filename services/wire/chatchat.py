@@ -79,7 +79,7 @@ class KnowledgeBaseChatRequest(Body):
     prompt_name: str = Field(default="default", description="使用的prompt模板名称")
     conversation_id: str = Field(default="", description="Ours: the conversation this turn is written to.")
     more_knowledge_bases: list[str] = Field(default=[], max_length=20, description="Ours: further bases to read.")
-    explain: bool = Field(default=False, description="Ours: with `why` in the last event.")
+    explain: bool = Field(default=False, description="Ours: with `why` and `support` in the last event.")
     when_nothing_found: Literal["strict", "cautious", "free"] | None = Field(
         default=None,
         description="Ours: without passages a sentence, a warning and the model, or the model; None: the setting.",
@@ -243,6 +243,19 @@ class AnsweringBody(BaseModel):
     left_out: list[int] = []
     unrated: list[int] = []
     cut_short: int = 0
+
+
+class SupportBody(BaseModel):
+    """Ours: a sentence of an answer and how far the passages it cites say the same; beside `why`.
+
+    `start`: its place in the answer, in characters from 0. `share`: of its words, those that stand in the passages.
+    """
+
+    text: str
+    start: int
+    cited: list[int]
+    share: float
+    support: Literal["supported", "partly", "unsupported"]
 
 
 class KnowledgeBaseDetails(BaseModel):

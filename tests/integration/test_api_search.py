@@ -95,4 +95,16 @@ async def test_an_answer_cites_several_bases_and_says_why_when_asked(real: ApiBe
         one["chunk_id"] for one in last["why"]["candidates"] if one["fate"] == "used"
     }
     plain = (await real.events("/chat/knowledge_base_chat", body))[-1]
-    assert "why" not in plain
+    assert not {"why", "support"} & set(plain)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_an_answer_says_which_of_its_sentences_the_passages_support(real: ApiBench, stream: bool):
+    await two_bases(real)
+    real.model.lines.append(["员工每年有五天年假。[1]", "总部在火星，有 12 层。"])
+    body = {"query": "年假有几天", "knowledge_base_name": BASE, "stream": stream, "explain": True, "top_k": 1}
+    last = (await real.events("/chat/knowledge_base_chat", body))[-1]
+    assert [(one["text"], one["start"], one["cited"], one["support"]) for one in last["support"]] == [
+        ("员工每年有五天年假。[1]", 0, [1], "supported"),
+        ("总部在火星，有 12 层。", 13, [], "unsupported"),
+    ]

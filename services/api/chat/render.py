@@ -9,11 +9,12 @@ from urllib.parse import urlencode
 
 from pydantic import JsonValue
 
+from services.api.chat.support import support
 from services.api.domain.answering import Approach, ChatEvent, Citations, Finished, Token
 from services.api.domain.knowledge import Citation
 from services.api.knowledge.render import why_body
 from services.foundation.sse import closing
-from services.wire.chatchat import AnsweringBody, CitationBody
+from services.wire.chatchat import AnsweringBody, CitationBody, SupportBody
 from services.wire.openai import ChatChoice, ChatChunk, ChatCompletion, ChoiceMessage, ChunkChoice, Delta, Usage, new_id
 
 # Recorded on the 0.2.10 wire; old clients look for it.
@@ -81,38 +82,54 @@ async def knowledge_events(
     """/chat/knowledge_base_chat: `{"answer"}`…, then `{"docs", "citations", "query"}`; without `stream`, one event.
 
     `answering` stands beside the citations where the passages were not simply read all at once.
-    `explain`: with `why` these passages were found in the last event.
+    `explain`: with `why` these passages were found, and `support` of each sentence by them, in the last event.
     """
     if not stream:
         answer = await collect(events)
-        sources = _sources(answer.found, base_url, explain=explain)
-        yield event_text({"answer": answer.text, **sources, **approach_field(answer.approach)})
+        explained = _explained(answer.found, answer.text) if explain else {}
+        sources = {**_sources(answer.found, base_url), **approach_field(answer.approach), **explained}
+        yield event_text({"answer": answer.text, **sources})
         return
     found = Citations("", ())
     approach: Approach | None = None
+    pieces: list[str] = []
     async with closing(events):
         async for event in events:
             match event:
                 case Citations():
                     found = event
                 case Token(text):
+                    pieces.append(text)
                     yield event_text({"answer": text})
                 case Approach():
                     approach = event
                 case Finished():
-                    yield event_text({**_sources(found, base_url, explain=explain), **approach_field(approach)})
+                    explained = _explained(found, "".join(pieces)) if explain else {}
+                    yield event_text({**_sources(found, base_url), **approach_field(approach), **explained})
 
 
-def _sources(found: Citations, base_url: str, *, explain: bool) -> dict[str, JsonValue]:
+def _sources(found: Citations, base_url: str) -> dict[str, JsonValue]:
     documents = [_document(citation, base_url) for citation in found.citations] or [NOTHING_FOUND]
-    sources: dict[str, JsonValue] = {
+    return {
         "docs": list(documents),
         "citations": [citation_body(citation, base_url).model_dump() for citation in found.citations],
         "query": found.query,
     }
-    if explain and found.explanation is not None:
-        sources["why"] = why_body(found.explanation).model_dump()
-    return sources
+
+
+def _explained(found: Citations, answer: str) -> dict[str, JsonValue]:
+    sentences = [
+        SupportBody(
+            text=sentence.text,
+            start=sentence.start,
+            cited=list(sentence.cited),
+            share=round(sentence.share, 4),
+            support=sentence.support.value,
+        ).model_dump()
+        for sentence in support(answer, found.citations)
+    ]
+    why = {} if found.explanation is None else {"why": why_body(found.explanation).model_dump()}
+    return {**why, "support": list[JsonValue](sentences)}
 
 
 def _document(citation: Citation, base_url: str) -> str:
