@@ -16,7 +16,12 @@ from services.clients.chatchat import ChatchatClient
 from services.evaluation.asking import Asking
 from services.evaluation.comparing import Bootstrap, compare
 from services.evaluation.flags import parser
+from services.evaluation.generating.facts import facts
+from services.evaluation.generating.making import Wanted, make, write_questions
+from services.evaluation.generating.model import ModelFacts
 from services.evaluation.grading import Grader, StringGrader
+from services.evaluation.grading.embedding import EmbeddingGrader, EmbeddingsAddress
+from services.evaluation.grading.judge import JudgeGrader
 from services.evaluation.metrics.citations import REFUSALS, RefusalRule, Refusing
 from services.evaluation.questions import read_passages, read_questions
 from services.evaluation.records import read_result
@@ -36,6 +41,8 @@ def main(arguments: Sequence[str]) -> int:
         match given.command:
             case "compare":
                 return _compare(given, console)
+            case "generate":
+                return _generate(given, load_settings(), console)
             case _:
                 return _run(given, load_settings(), console)
     except ChatchatError as failure:
@@ -58,9 +65,21 @@ def _run(given: argparse.Namespace, settings: Settings, console: Console) -> int
     run = Run(_api(given, settings), asking, given.concurrency, label_of(given.label))
     with _client(given, settings) as client, Progress(console=console, transient=True) as progress:
         bar = progress.add_task("asking", total=len(asked.questions))
-        result = execute(client, run, asked, _grader(), lambda: progress.advance(bar))
+        result = execute(client, run, asked, _grader(given, settings, client), lambda: progress.advance(bar))
     show_run(result, keep(result, given.out), console)
     return 1 if result.summary.failed else 0
+
+
+def _generate(given: argparse.Namespace, settings: Settings, console: Console) -> int:
+    wanted = Wanted(given.base, given.count, given.seed)
+    with _client(given, settings) as client:
+        asked = None if given.model is None else ModelFacts(client, given.model)
+        made = make(client, wanted, asked or facts)
+    write_questions(made, given.out)
+    console.print(f"{len(made)} questions in {given.out}", markup=False)
+    if asked is not None and asked.unread + asked.unfounded:
+        console.print(f"dropped: {asked.unread} unreadable answers, {asked.unfounded} not found in their passage")
+    return 0
 
 
 def _compare(given: argparse.Namespace, console: Console) -> int:
@@ -76,7 +95,15 @@ def _questions(given: argparse.Namespace) -> QuestionSet:
     return QuestionSet(given.questions, sha256_of(given.questions), read[: given.limit])
 
 
-def _grader() -> Grader:
+def _grader(given: argparse.Namespace, settings: Settings, client: ChatchatClient) -> Grader:
+    if given.grade == "judge":
+        return JudgeGrader(client, given.grade_model)
+    if given.grade == "embedding":
+        url = (given.gateway or settings.server.gateway.url).rstrip("/")
+        key = _key(given, settings, elsewhere=given.gateway is not None)
+        gateway = EmbeddingsAddress(url, settings.server.request_timeout_seconds, key)
+        model = given.grade_model or settings.models.default_embedding
+        return EmbeddingGrader(gateway, model, given.grade_threshold)
     return StringGrader()
 
 
@@ -91,17 +118,20 @@ def _client(given: argparse.Namespace, settings: Settings) -> Iterator[ChatchatC
     if not api.startswith(("http://", "https://")):
         raise EvaluationRefused(source=api, reason="the address of an API begins with http:// or https://")
     made = ChatchatClient(
-        api, timeout_seconds=settings.server.request_timeout_seconds, key=_key(given, settings), language="en"
+        api,
+        timeout_seconds=settings.server.request_timeout_seconds,
+        key=_key(given, settings, elsewhere=given.api is not None),
+        language="en",
     )
     with contextlib.closing(made):
         yield made
 
 
-def _key(given: argparse.Namespace, settings: Settings) -> SecretStr | None:
+def _key(given: argparse.Namespace, settings: Settings, *, elsewhere: bool) -> SecretStr | None:
     """The key of the file, or the configured one, which is never shown to another address than the configured."""
     if given.key_file is not None:
         return SecretStr(_text(given.key_file))
-    return next(iter(settings.server.access_keys), None) if given.api is None else None
+    return next(iter(settings.server.access_keys), None) if not elsewhere else None
 
 
 def _text(path: Path) -> str:

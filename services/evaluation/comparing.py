@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from services.evaluation.metrics.summary import LOWER_IS_BETTER, MEASURES, TIMES
 from services.evaluation.questions import SetQuestion
 from services.evaluation.records import RunResult
-from services.evaluation.summary import LOWER_IS_BETTER, MEASURES, TIMES
 from services.foundation.errors import EvaluationRefused
 
 _LEVEL = 0.95

@@ -17,6 +17,7 @@ def parser() -> argparse.ArgumentParser:
     commands = made.add_subparsers(dest="command", required=True)
     _run(commands.add_parser("run", help="ask a question set and keep the figures"))
     _compare(commands.add_parser("compare", help="compare two results question by question"))
+    _generate(commands.add_parser("generate", help="make a question set of a base's own passages"))
     return made
 
 
@@ -59,6 +60,10 @@ def _run(made: argparse.ArgumentParser) -> None:
     made.add_argument("--out", type=Path, default=OUT, metavar="FOLDER", help=f"of the results; default: {OUT}")
     rules = [rule.value for rule in RefusalRule]
     made.add_argument("--refusal-rule", choices=rules, default="either", help="what makes a refusal; default: either")
+    made.add_argument("--grade", choices=("string", "embedding", "judge"), default="string", help="default: string")
+    made.add_argument("--grade-model", metavar="NAME", help="that grades; default: the configured one of its kind")
+    made.add_argument("--grade-threshold", type=float, default=0.8, metavar="C", help="least cosine; default: 0.8")
+    made.add_argument("--gateway", metavar="URL", help="gives embeddings; default: as configured")
     made.add_argument(
         "--refusal-sentence", action="append", metavar="TEXT", help=f"instead of: {'; '.join(REFUSALS)}"
     )  # fmt: skip
@@ -69,3 +74,11 @@ def _compare(made: argparse.ArgumentParser) -> None:
     made.add_argument("second", type=Path, metavar="B.json")
     made.add_argument("--resamples", type=_at_least(100, 1_000_000), default=10_000, metavar="N", help="default: 10000")
     made.add_argument("--seed", type=_at_least(0), default=0, metavar="N", help="of the resampling; default: 0")
+
+
+def _generate(made: argparse.ArgumentParser) -> None:
+    _reaching(made)
+    made.add_argument("--out", type=Path, required=True, metavar="QUESTIONS.jsonl")
+    made.add_argument("--count", type=_at_least(1), default=50, metavar="N", help="at most; default: 50")
+    made.add_argument("--seed", type=_at_least(0), default=0, metavar="N", help="one seed, one set; default: 0")
+    made.add_argument("--model", metavar="NAME", help="chat model that writes them; default: rules")

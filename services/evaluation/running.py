@@ -14,9 +14,9 @@ from pathlib import Path
 from services.clients.chatchat import ChatchatClient
 from services.evaluation.asking import Asker, Asking
 from services.evaluation.grading import Grader
+from services.evaluation.metrics.summary import summarise
 from services.evaluation.questions import SetQuestion
 from services.evaluation.records import Configuration, Record, RunResult, write_result
-from services.evaluation.summary import summarise
 from services.foundation.errors import EvaluationRefused, KnowledgeBaseNotFound
 from services.foundation.paths import join_inside
 

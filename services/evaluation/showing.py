@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from services.evaluation.comparing import Difference
+from services.evaluation.metrics.summary import LOWER_IS_BETTER
 from services.evaluation.records import RunResult
-from services.evaluation.summary import LOWER_IS_BETTER
 
 _SHOWN_FAILURES = 5
 _TABLE_CHARS = 130

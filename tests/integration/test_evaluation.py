@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 
 from services.evaluation.__main__ import main
 from services.evaluation.records import RunResult, read_result
 from services.foundation.errors import NoWorker
+from services.wire.openai import EmbeddingItem, EmbeddingRequest, EmbeddingResponse, Usage
 from tests.integration.api_bench import BASE, ApiBench
-from tests.live import free_port
+from tests.live import free_port, serve
 
 QUESTIONS: list[dict[str, Any]] = [
     {"id": "leave", "question": "年假有几天？", "answers": ["五天"], "gold": ["年假.txt"]},
@@ -66,7 +68,8 @@ async def test_a_run_measures_search_and_answers(desk: Desk, capsys: pytest.Capt
     assert leave.answer is not None
     assert leave.answer.text == "年假有五天[1]。"
     assert (leave.metrics["hit@1"], leave.metrics["mrr@10"], leave.metrics["ndcg@10"]) == (1, 1, 1)
-    assert (leave.metrics["contains"], leave.metrics["token_f1"]) == (1, pytest.approx(4 / 7))
+    assert leave.metrics["contains"] == 1
+    assert leave.metrics["token_f1"] == pytest.approx(4 / 7)
     assert (leave.metrics["citation_precision"], leave.metrics["citation_recall"]) == (1, 1)
     assert (leave.metrics["false_refusal"], sick.metrics["false_refusal"]) == (0, 1)  # it cites nothing
     assert "citation_precision" not in sick.metrics
@@ -141,3 +144,70 @@ async def test_what_cannot_begin_says_why(desk: Desk, capsys: pytest.CaptureFixt
     assert await desk.run(asked, "--key-file", desk.folder / "absent") == 2
     assert "no key can be read" in capsys.readouterr().out
     assert not (desk.folder / "out").exists()
+
+
+async def test_a_generated_set_can_be_run(desk: Desk, capsys: pytest.CaptureFixture[str]):
+    await desk.bench.upload(("copy.txt", "员工每年有五天年假。"), ("fee.txt", "The fee is 120 dollars per month."))
+    sets = [desk.folder / name for name in ("one.jsonl", "two.jsonl")]
+    for path in sets:
+        assert await desk.tool("generate", "--base", BASE, "--api", desk.url, "--out", path, "--seed", "7") == 0
+    assert sets[0].read_bytes() == sets[1].read_bytes()
+    made = {line["question"]: line for line in map(json.loads, sets[0].read_text("utf-8").splitlines())}
+    assert {question: line["answers"] for question, line in made.items()} == {
+        "员工每年有几天年假？": ["五"],
+        'What belongs at ____ in: "The fee is ____ dollars per month"?': ["120"],
+    }
+    assert sorted(made["员工每年有几天年假？"]["gold"]) == ["copy.txt", "年假.txt"]
+    assert await desk.run(sets[0], "--mode", "search") == 0
+    assert desk.result("run").summary.figures["hit@1"].mean == 1
+
+
+async def test_a_model_writes_questions_and_what_does_not_stand_there_is_dropped(
+    desk: Desk, capsys: pytest.CaptureFixture[str]
+):
+    out = desk.folder / "model.jsonl"
+    reach = ("--base", BASE, "--api", desk.url, "--out", out, "--model", "talk")
+    desk.bench.model.lines = [['```json\n{"question": "什么？", "answer": "。"}\n```'], ["nothing"]]
+    assert await desk.tool("generate", *reach) == 0
+    assert [json.loads(line)["answers"] for line in out.read_text("utf-8").splitlines()] == [["。"]]
+    assert "dropped: 1 unreadable answers, 0 not found" in capsys.readouterr().out
+    desk.bench.model.lines = [['{"question": "q", "answer": "不在其中"}'], ["nothing"]]
+    assert await desk.tool("generate", *reach) == 2
+    assert "no question can be made" in capsys.readouterr().out
+
+
+async def test_a_judge_grades_and_an_unreadable_verdict_is_counted(desk: Desk, capsys: pytest.CaptureFixture[str]):
+    desk.bench.model.lines = [["五天[1]"], ["证明[1]"], ["没有"], ['Here: {"correct": true}'], ["perhaps"]]
+    assert await desk.run(desk.questions(*QUESTIONS), "--grade", "judge", "--grade-model", "talk") == 0
+    result = desk.result("run")
+    assert (result.summary.figures["judge_correct"].mean, result.summary.figures["judge_correct"].count) == (1, 1)
+    assert result.summary.ungraded == 1
+    assert result.records[1].ungraded is not None
+    assert "<right_answers>医院证明</right_answers>" in desk.bench.model.prompt()
+    assert "1 answers have no verdict (judge)" in capsys.readouterr().out
+
+
+async def test_embeddings_grade_over_the_gateway(desk: Desk):
+    vectors = {"五天": [1.0, 0.0], "五": [0.6, 0.8], "医院证明": []}
+    gateway = FastAPI()
+
+    @gateway.post("/v1/embeddings")
+    async def embed(request: EmbeddingRequest) -> EmbeddingResponse:
+        items = [EmbeddingItem(index=place, embedding=vectors[text]) for place, text in enumerate(request.texts)]
+        return EmbeddingResponse(data=items, model=request.model, usage=Usage())
+
+    async with serve(gateway) as url:
+        for label, threshold in (("strict", "0.8"), ("mild", "0.5")):
+            desk.bench.model.lines = [["五[1]"], ["五天[1]"], ["没有"]]
+            graded = ("--grade", "embedding", "--gateway", url, "--grade-threshold", threshold)
+            assert await desk.run(desk.questions(*QUESTIONS), "--label", label, *graded) == 0
+    strict, mild = desk.result("strict"), desk.result("mild")
+    assert strict.records[0].metrics["embedding_similarity"] == pytest.approx(0.6)
+    assert strict.records[0].metrics["embedding_correct"] == 0
+    assert mild.records[0].metrics["embedding_correct"] == 1
+    assert strict.summary.ungraded == 1  # no embedding of 医院证明
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    desk.bench.model.lines = [["五[1]"], ["五天[1]"], ["没有"]]
+    lost = ("--grade", "embedding", "--gateway", nowhere, "--label", "lost")
+    assert await desk.run(desk.questions(*QUESTIONS), *lost) == 1
+    assert [record.failures[0].step for record in desk.result("lost").records[:2]] == ["grade", "grade"]

@@ -51,6 +51,11 @@ def cited_numbers(answer: str) -> list[int]:
     return list(dict.fromkeys(int(number) for mark in marks for number in mark))
 
 
+def without_citations(answer: str) -> str:
+    """The answer's text without its marks."""
+    return _MARK.sub("", answer).strip()
+
+
 def citation_precision(answer: str, sources: Mapping[int, str], gold: Collection[str]) -> float | None:
     """Share of the cited files that are gold, each once; a number without a source counts as a wrong file of its own.
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from services.evaluation.metrics.summary import summarise
 from services.evaluation.questions import SetQuestion
 from services.evaluation.records import Configuration, Record, RunResult
-from services.evaluation.summary import summarise
 
 CONFIGURATION = Configuration(
     api="http://api", base="b", embedding_model="e", questions="q.jsonl", set_sha256="0", mode="both", top_k=30,

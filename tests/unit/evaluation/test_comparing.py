@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.evaluation.comparing import Bootstrap, compare, interval
+from services.evaluation.metrics.summary import percentile, summarise
 from services.evaluation.records import read_result, write_result
-from services.evaluation.summary import percentile, summarise
 from services.foundation.errors import EvaluationRefused
 from tests.unit.evaluation.results import asked, result
 
