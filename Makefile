@@ -125,6 +125,13 @@ bench: $(VENV)/dev ## start-up, memory, first token and retrieval figures; appen
 	$(BIN)/python -m tests.bench.stack
 	$(BIN)/python -m tests.bench.retrieval
 
+BASE ?= samples
+QUESTIONS ?= evaluations/$(BASE).jsonl
+.PHONY: evaluate
+evaluate: $(VENV)/runtime ## measure the running stack: BASE=name QUESTIONS=file; without the file, it is generated
+	@test -f "$(QUESTIONS)" || $(BIN)/python -m services.evaluation generate --base "$(BASE)" --out "$(QUESTIONS)"
+	$(BIN)/python -m services.evaluation run "$(QUESTIONS)" --base "$(BASE)"
+
 .PHONY: docs
 docs: $(VENV)/dev ## regenerate the generated parts of docs/
 	$(BIN)/python -m tests.architecture.generate_docs

@@ -23,6 +23,7 @@ ChatchatError               internal                    INTERNAL
 ├── IndexerAbsent           file.no_indexer             UNAVAILABLE
 ├── FileTooLarge            file.too_large              TOO_LARGE
 ├── ImportRefused           import.refused              INVALID
+├── EvaluationRefused       evaluation.refused          INVALID
 ├── ConversationNotFound    conversation.not_found      NOT_FOUND
 ├── PromptNotFound          prompt.not_found            NOT_FOUND
 ├── InvalidPrompt           prompt.invalid              INVALID
@@ -248,6 +249,12 @@ class ImportRefused(ChatchatError):
     sentence = "{source!r} cannot be imported: {reason}."
 
 
+class EvaluationRefused(ChatchatError):
+    code = "evaluation.refused"
+    kind = Kind.INVALID
+    sentence = "{source!r} cannot be used for an evaluation: {reason}. Correct it and run again."
+
+
 class ConversationNotFound(ChatchatError):
     code = "conversation.not_found"
     kind = Kind.NOT_FOUND
@@ -399,8 +406,7 @@ def every_error() -> Iterator[type[ChatchatError]]:
     """Every failure class known to this process, the root first."""
     queue: list[type[ChatchatError]] = [ChatchatError]
     while queue:
-        found = queue.pop(0)
-        yield found
+        yield (found := queue.pop(0))
         queue.extend(found.__subclasses__())
 
 
@@ -409,7 +415,5 @@ def error_from(code: str, facts: Mapping[str, Fact]) -> ChatchatError:
 
     An unknown code gives a plain `ChatchatError` whose reason names the code.
     """
-    for candidate in every_error():
-        if candidate.code == code:
-            return candidate(**facts)
-    return ChatchatError(reason=f"unknown failure code {code!r}")
+    found = next((candidate for candidate in every_error() if candidate.code == code), None)
+    return ChatchatError(reason=f"unknown failure code {code!r}") if found is None else found(**facts)

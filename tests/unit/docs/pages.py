@@ -35,6 +35,7 @@ EXAMPLES = {
     "check-and-repair": ["console"],
     "choose-a-splitter": ["yaml"],
     "configure": ["console", "yaml"],
+    "evaluate": ["console"],
     "move-from-0.2": ["console"],
     "plan-a-machine": ["console", "yaml"],
     "serve-with-transformers": ["yaml"],

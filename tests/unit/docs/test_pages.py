@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 import init_database
 from services.api.app import create_app
+from services.evaluation import flags as evaluation
 from services.foundation.settings.tree import Settings
 from services.supervisor.flags import parser
 from tests.architecture.sources import ROOT, product, suite
@@ -130,6 +131,8 @@ def test_every_command_can_be_given(page: str):
                 parser().parse_args(flags)
             case ["python", "init_database.py", *flags]:
                 init_database.parser().parse_args(flags)
+            case ["python", "-m", "services.evaluation", *flags]:
+                evaluation.parser().parse_args(flags)
             case ["curl", *_] | []:
                 assert page in {"ask-over-http", "switch-a-model"}  # their commands have tests of their own
             case _:
