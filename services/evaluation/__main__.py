@@ -1,4 +1,4 @@
-"""`python -m services.evaluation run | compare | generate`: the door of the evaluation."""
+"""`python -m services.evaluation run | compare | generate | calibrate`: the door of the evaluation."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rich.progress import Progress
 
 from services.clients.chatchat import ChatchatClient
 from services.evaluation.asking import Asking
+from services.evaluation.calibrating import calibrate
 from services.evaluation.comparing import Bootstrap, compare
 from services.evaluation.flags import parser
 from services.evaluation.generating.facts import facts
@@ -26,7 +27,7 @@ from services.evaluation.metrics.citations import REFUSALS, RefusalRule, Refusin
 from services.evaluation.questions import read_passages, read_questions
 from services.evaluation.records import read_result
 from services.evaluation.running import QuestionSet, Run, execute, keep, label_of, sha256_of
-from services.evaluation.showing import show_differences, show_run
+from services.evaluation.showing import show_calibration, show_differences, show_run
 from services.foundation import logs
 from services.foundation.errors import ChatchatError, EvaluationRefused
 from services.foundation.settings.load import load_settings
@@ -41,6 +42,10 @@ def main(arguments: Sequence[str]) -> int:
         match given.command:
             case "compare":
                 return _compare(given, console)
+            case "calibrate":
+                found = calibrate(read_result(given.result), most_false_refusals=given.false_refusals)
+                show_calibration(found, console)
+                return 0
             case "generate":
                 return _generate(given, load_settings(), console)
             case _:

@@ -12,7 +12,7 @@ from services.evaluation.metrics.measuring import answer_metrics, search_metrics
 from services.evaluation.questions import SetQuestion
 from services.evaluation.records import Failed, FoundPassage, GivenAnswer, Record, Source
 from services.foundation.errors import ChatchatError
-from services.wire.chatchat import HistoryItem, KnowledgeBaseChatRequest, SearchRequest
+from services.wire.chatchat import FoundDocument, HistoryItem, KnowledgeBaseChatRequest, SearchRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Asker:
         began = time.perf_counter()
         passages = self._client.search(wanted)
         took = _ms(began)
-        found = tuple(FoundPassage(str(passage.metadata.get("source", "")), passage.id) for passage in passages)
+        found = tuple(_found(passage) for passage in passages)
         measured = search_metrics(record.question, found)
         return replace(record, found=found, metrics={**record.metrics, **measured, "search_ms": took})
 
@@ -104,6 +104,12 @@ def _tried(step: str, record: Record, do: Callable[[Record], Record]) -> Record:
         return do(record)
     except ChatchatError as failure:
         return failed(record, step, failure)
+
+
+def _found(passage: FoundDocument) -> FoundPassage:
+    relevance = passage.metadata.get("relevance")
+    source = str(passage.metadata.get("source", ""))
+    return FoundPassage(source, passage.id, relevance if isinstance(relevance, float | int) else None)
 
 
 def _ms(began: float) -> float:

@@ -18,6 +18,7 @@ def parser() -> argparse.ArgumentParser:
     _run(commands.add_parser("run", help="ask a question set and keep the figures"))
     _compare(commands.add_parser("compare", help="compare two results question by question"))
     _generate(commands.add_parser("generate", help="make a question set of a base's own passages"))
+    _calibrate(commands.add_parser("calibrate", help="find from which relevance on a strict answer should be given"))
     return made
 
 
@@ -82,3 +83,15 @@ def _generate(made: argparse.ArgumentParser) -> None:
     made.add_argument("--count", type=_at_least(1), default=50, metavar="N", help="at most; default: 50")
     made.add_argument("--seed", type=_at_least(0), default=0, metavar="N", help="one seed, one set; default: 0")
     made.add_argument("--model", metavar="NAME", help="chat model that writes them; default: rules")
+
+
+def _calibrate(made: argparse.ArgumentParser) -> None:
+    made.add_argument("result", type=Path, metavar="RESULT.json", help="of a run with --mode search")
+    made.add_argument("--false-refusals", type=_share, default=0.1, metavar="SHARE", help="allowed; default: 0.1")
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value

@@ -17,10 +17,11 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class FoundPassage:
-    """A passage that the search gave, by its file."""
+    """A passage that the search gave, by its file; its relevance is None where no reranker said it."""
 
     file: str
     chunk_id: str | None
+    relevance: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

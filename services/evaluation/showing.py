@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from services.evaluation.calibrating import Calibration
 from services.evaluation.comparing import Difference
 from services.evaluation.metrics.summary import LOWER_IS_BETTER
 from services.evaluation.records import RunResult
@@ -51,6 +52,18 @@ def show_differences(first: RunResult, second: RunResult, found: Sequence[Differ
         if result.summary.failed:
             said = f"{result.label}: {result.summary.failed} questions failed and are left out where they have no value"
             console.print(_printable(said), style="yellow", markup=False)
+
+
+def show_calibration(found: Calibration, console: Console) -> None:
+    """The setting, and what it would have done."""
+    console.print(f"knowledge.answering.sufficient_relevance: {found.threshold:g}", markup=False)
+    console.print(f"refuses {found.false_refusals:.1%} of {found.answerable} answerable questions", markup=False)
+    if found.refusals is None:
+        console.print(
+            "the set has no unanswerable question: how many it would rightly refuse is not known", style="yellow"
+        )
+    else:
+        console.print(f"and {found.refusals:.1%} of {found.unanswerable} unanswerable ones", markup=False)
 
 
 def _show_failures(result: RunResult, console: Console) -> None:

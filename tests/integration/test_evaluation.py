@@ -73,7 +73,7 @@ async def test_a_run_measures_search_and_answers(desk: Desk, capsys: pytest.Capt
     assert (leave.metrics["citation_precision"], leave.metrics["citation_recall"]) == (1, 1)
     assert (leave.metrics["false_refusal"], sick.metrics["false_refusal"]) == (0, 1)  # it cites nothing
     assert "citation_precision" not in sick.metrics
-    assert {name for name in none.metrics if not name.endswith("_ms")} == {"refusal"}
+    assert {name for name in none.metrics if not name.endswith("_ms")} == {"best_relevance", "refusal"}
     assert result.summary.figures["refusal"].mean == 1
     assert result.summary.failed == result.summary.absent_gold == 0
     assert result.configuration.embedding_model == "embed"
@@ -211,3 +211,15 @@ async def test_embeddings_grade_over_the_gateway(desk: Desk):
     lost = ("--grade", "embedding", "--gateway", nowhere, "--label", "lost")
     assert await desk.run(desk.questions(*QUESTIONS), *lost) == 1
     assert [record.failures[0].step for record in desk.result("lost").records[:2]] == ["grade", "grade"]
+
+
+async def test_the_threshold_of_strict_answers_is_found_from_a_run(desk: Desk, capsys: pytest.CaptureFixture[str]):
+    assert await desk.run(desk.questions(*QUESTIONS), "--mode", "search", "--label", "calibrating") == 0
+    (path,) = (desk.folder / "out").glob("calibrating-*.json")
+    capsys.readouterr()
+    assert await desk.tool("calibrate", path, "--false-refusals", "0") == 0
+    said = capsys.readouterr().out
+    assert "knowledge.answering.sufficient_relevance: 0." in said
+    assert "refuses 0.0% of 2 answerable questions" in said
+    assert "100.0% of 1 unanswerable ones" in said
+    assert await desk.tool("calibrate", desk.folder / "none.json") == 2

@@ -13,6 +13,8 @@ REFUSALS = (
     "已知信息中没有答案",
     "知识库中没有找到与问题相关的资料",
     "The given material does not answer this question",
+    "文档中没有找到与这个问题有关的内容",
+    "The documents hold nothing about this question",
 )
 """How the built-in model and the prompts' wording refuse; `--refusal-sentence` gives others."""
 

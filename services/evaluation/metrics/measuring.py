@@ -14,12 +14,18 @@ DEPTHS = (1, 3, 5, 10)
 
 
 def search_metrics(question: SetQuestion, found: Sequence[FoundPassage]) -> dict[str, float]:
-    """Hits, MRR@10 and nDCG@10 over the files of the passages found, each file at its best rank."""
+    """Hits, MRR@10 and nDCG@10 over the files of the passages found, each file at its best rank.
+
+    Of every question, also the relevance of the passage that is most likely to answer it; 0 where nothing was found.
+    """
+    relevances = [passage.relevance for passage in found if passage.relevance is not None]
+    likely = {"best_relevance": max(relevances, default=0.0)} if relevances or not found else {}
     if not question.is_answerable:
-        return {}
+        return likely
     ranked = list(dict.fromkeys(passage.file for passage in found))
     hits = {f"hit@{depth}": hit_at(ranked, question.evidence, depth) for depth in DEPTHS}
     return {
+        **likely,
         **hits,
         "mrr@10": reciprocal_rank(ranked, question.evidence),
         "ndcg@10": ndcg(ranked, question.gold),

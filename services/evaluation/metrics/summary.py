@@ -11,7 +11,7 @@ from services.evaluation.records import Figure, Record, Summary
 MEASURES = (
     *("hit@1", "hit@3", "hit@5", "hit@10", "mrr@10", "ndcg@10"),
     *("contains", "token_f1", "embedding_similarity", "embedding_correct", "judge_correct"),
-    *("citation_precision", "citation_recall", "refusal", "false_refusal"),
+    *("citation_precision", "citation_recall", "refusal", "false_refusal", "best_relevance"),
 )
 TIMES = ("search_ms", "first_text_ms", "answer_ms")
 LOWER_IS_BETTER = frozenset({*TIMES, "false_refusal"})
