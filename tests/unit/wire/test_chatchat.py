@@ -28,7 +28,9 @@ def test_old_names_of_roles(role: str, known: str):
 
 def test_defaults_of_chat():
     body = ChatRequest.model_validate({"query": "q"})
+    ours = {"memory": None, "preset": None, "repetition_penalty": None}
     assert body.model_dump() == {
+        **ours,
         "query": "q",
         "conversation_id": "",
         "history_len": -1,
