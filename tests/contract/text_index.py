@@ -112,6 +112,17 @@ class TextIndexContract:
     async def test_rarity_cuts_ideographs_into_pairs(self, filled):
         assert {"年假"} <= set(await filled.rarity(BASE, "年假")) <= {"年假"}
 
+    async def test_rarity_follows_what_is_written_meanwhile(self, index):
+        await index.upsert([make_chunk(number, f"apple {'pear' if number < 2 else 'plum'}") for number in range(9)])
+        before = await index.rarity(BASE, "pear")
+        await index.upsert([make_chunk(number, "pear") for number in range(20, 40)])
+        after = await index.rarity(BASE, "pear")
+        assert after["pear"] < before["pear"]
+        await index.remove(BASE, [make_chunk(number, "").id for number in range(20, 40)])
+        assert await index.rarity(BASE, "pear") == before
+        await index.drop(BASE)
+        assert await index.rarity(BASE, "pear") == {}
+
     async def test_an_empty_base_has_no_rarity(self, index):
         assert await index.rarity(BASE, "年假 leave") == {}
 

@@ -77,14 +77,19 @@ class Grounded:
 def _strategy(speaker: Speaker, question: Question) -> Strategy:
     name = question.manner.strategy or speaker.answering.strategy
     strategy = STRATEGIES.build(name, speaker)
-    if strategy.needs_writing and not speaker.writes(question.model):
-        raise WritingNeeded(model=question.model, what=f"the answering strategy {name}", instead="'stuff' or 'auto'")
+    if strategy.needs_writing:
+        _check_writes(speaker, question, f"the answering strategy {name}", "'stuff' or 'auto'")
     return strategy
 
 
 def _memory(speaker: Speaker, question: Question) -> Memory:
     name = question.manner.memory or speaker.answering.memory
     memory = MEMORIES.build(name, speaker)
-    if memory.needs_writing and not speaker.writes(question.model):
-        raise WritingNeeded(model=question.model, what=f"the memory {name}", instead="'window' or 'token_budget'")
+    if memory.needs_writing:
+        _check_writes(speaker, question, f"the memory {name}", "'window' or 'token_budget'")
     return memory
+
+
+def _check_writes(speaker: Speaker, question: Question, what: str, instead: str) -> None:
+    if not speaker.writes(question.model):
+        raise WritingNeeded(model=question.model, what=what, instead=instead)

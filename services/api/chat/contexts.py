@@ -10,7 +10,8 @@ from services.api.domain.knowledge import Citation, Hit, KnowledgeBase, Place, Q
 from services.api.domain.ports import Retriever
 from services.api.domain.retrieval import Retrieved
 
-_CITED = re.compile(r"\[\s*(\d{1,6}(?:[\s,，、]+\d{1,6})*)\s*\]")
+CITED = re.compile(r"\[\s*(\d{1,6}(?:[\s,，、]+\d{1,6})*)\s*\]")
+"""[1], [1, 2]: what an answer cites; the group holds the numbers."""
 _NUMBER = re.compile(r"^(\s*)\[(\d+)\]", re.MULTILINE)
 
 
@@ -70,7 +71,7 @@ def quoted(text: str, numbers: Collection[int], *, escape: bool = True) -> str:
             return cited[0]
         return "".join(f"[{number}]" if int(number) in numbers else f"［{number}］" for number in found)
 
-    return _CITED.sub(own, html.escape(html.unescape(text), quote=False) if escape else text)
+    return CITED.sub(own, html.escape(html.unescape(text), quote=False) if escape else text)
 
 
 def _inert(text: str) -> str:

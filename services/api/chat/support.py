@@ -7,13 +7,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from services.api.chat.contexts import CITED
 from services.api.domain.knowledge import Citation, indexed_text
 from services.api.knowledge.text_index.tokens import bigrams_of
 
-_SENTENCE = re.compile(
-    r"[^。！？!?；;\n]+?(?:[。！？!?；;]+(?:\s*\[\d+\])*|\.(?=\s|$)(?:\s*\[\d+\])*|(?=\n)|$)", re.DOTALL
-)
-_CITED = re.compile(r"\[(\d+)\]")
+_MARKS = rf"(?:\s*{CITED.pattern})*"
+_SENTENCE = re.compile(rf"[^。！？!?；;\n]+?(?:[。！？!?；;]+{_MARKS}|\.(?=\s|$){_MARKS}|(?=\n)|$)", re.DOTALL)
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _SUPPORTED = 0.75
 _PARTLY = 0.4
@@ -58,11 +57,12 @@ def support(answer: str, citations: Sequence[Citation]) -> list[SupportedSentenc
     found = []
     for match in _SENTENCE.finditer(answer):
         text = match[0].strip()
-        words = _CITED.sub(" ", text)
+        words = CITED.sub(" ", text)
         tokens = set(bigrams_of(words))
         if not any(not token.isdigit() for token in tokens):
             continue
-        cited = tuple(dict.fromkeys(int(number) for number in _CITED.findall(text)))
+        marks = " ".join(mark[1] for mark in CITED.finditer(text))
+        cited = tuple(dict.fromkeys(int(number) for number in re.findall(r"\d+", marks)))
         held = set().union(*(passages.get(number, set()) for number in cited or passages))
         share = len(tokens & held) / len(tokens)
         numbers = {token for number in _NUMBER.findall(words) for token in bigrams_of(number)}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
-from services.api.chat.contexts import numbered_context
 from services.api.chat.speaking import Speaker
 from services.api.chat.strategies.base import Grounding
 from services.api.chat.strategies.packing import MESSAGE_TOKENS, estimate_tokens, pack, passage_tokens
@@ -104,11 +103,6 @@ class Steps:
     def _count(self, finished: Finished) -> None:
         self._prompt_tokens += finished.prompt_tokens
         self._completion_tokens += finished.completion_tokens
-
-
-def shown(group: Sequence[Citation]) -> str:
-    """A group as a prompt shows it."""
-    return numbered_context(group)
 
 
 def numbers(group: Sequence[Citation]) -> tuple[int, ...]:

@@ -58,7 +58,7 @@ class Course:
 
     def explanation(self, watch: Stopwatch) -> Explanation:
         """What became of every candidate."""
-        keyword, dense = self._placed(ArmKind.KEYWORD), self._placed(ArmKind.DENSE)
+        keyword, dense = placed(self.listings, ArmKind.KEYWORD), placed(self.listings, ArmKind.DENSE)
         names = {base.id: base.name for base in self.query.knowledge_bases}
         final = {hit.chunk.id: (rank, hit.relevance) for rank, hit in enumerate(self.ordered, start=1)}
         fates = self._fates()
@@ -98,11 +98,12 @@ class Course:
         )
         return {id_: fate for fate, ids in reached for id_ in ids}
 
-    def _placed(self, kind: ArmKind) -> dict[ChunkId, tuple[int, float]]:
-        """Rank and similarity of each candidate in its base's list of an arm."""
-        return {
-            match.id: (rank, match.similarity)
-            for listing in self.listings
-            if listing.arm.kind is kind
-            for rank, match in enumerate(listing.matches, start=1)
-        }
+
+def placed(listings: Sequence[Listing], kind: ArmKind) -> dict[ChunkId, tuple[int, float]]:
+    """Rank and similarity of each candidate in its base's list of an arm."""
+    return {
+        match.id: (rank, match.similarity)
+        for listing in listings
+        if listing.arm.kind is kind
+        for rank, match in enumerate(listing.matches, start=1)
+    }

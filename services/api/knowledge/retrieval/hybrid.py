@@ -10,7 +10,7 @@ from services.api.domain.knowledge import Chunk, ChunkId, Filter, Hit, Knowledge
 from services.api.domain.ports import Embedder, Reranker
 from services.api.domain.retrieval import Arm, ArmKind, Retrieved
 from services.api.knowledge.ingest import Indexes
-from services.api.knowledge.retrieval.explaining import Course, Listing, Stopwatch
+from services.api.knowledge.retrieval.explaining import Course, Listing, Stopwatch, placed
 from services.api.knowledge.retrieval.fusion import fuse
 from services.foundation.settings.tree import Retrieval
 
@@ -103,10 +103,9 @@ def _left_out(base: KnowledgeBase, reason: str) -> Listing:
 
 
 def _hits(fused: Sequence[ChunkId], chunks: Mapping[ChunkId, Chunk], listings: Sequence[Listing]) -> list[Hit]:
-    similarities: dict[ArmKind, dict[ChunkId, float]] = {kind: {} for kind in ArmKind}
-    for listing in listings:
-        similarities[listing.arm.kind].update((match.id, match.similarity) for match in listing.matches)
-    coverage, cosine = similarities[ArmKind.KEYWORD], similarities[ArmKind.DENSE]
+    keyword, dense = placed(listings, ArmKind.KEYWORD), placed(listings, ArmKind.DENSE)
+    coverage = {id_: similarity for id_, (_, similarity) in keyword.items()}
+    cosine = {id_: similarity for id_, (_, similarity) in dense.items()}
     return [
         Hit(
             chunk=chunks[id_],

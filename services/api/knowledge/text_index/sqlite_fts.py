@@ -25,6 +25,7 @@ _QUERY_TOKENS = 64
 _VARIABLES = 500
 _WEIGHED_CHUNKS = 30_000
 _LEAST_SEEKERS = 2
+_COUNTED_TOKENS = 20_000
 # SQLite has one writer: a file of many chunks lets others write in between.
 _CHUNKS_PER_TRANSACTION = 500
 # A new way of cutting text gets a new scheme: its tables begin empty and are filled from the metadata database.
@@ -101,6 +102,7 @@ class SqliteFtsIndex:
         self._reader = _Lane(path)
         self._tokenizer = tokenizer or Tokenizer()
         self._weighed_chunks = weighed_chunks
+        self._census = _Census()
 
     async def start(self) -> None:
         await self._writer.open()
@@ -167,13 +169,13 @@ class SqliteFtsIndex:
         self, connection: sqlite3.Connection, base: KnowledgeBaseId, text: str, limit: int, among: Set[ChunkId] | None
     ) -> list[Match]:
         asked = self._tokenizer.of_query(text)
-        ((size,),) = connection.execute(_COUNT, (base,))
+        size = self._census.size(connection, base)
         if not size or limit < 1 or not (asked.words or asked.bigrams):
             return []
         asked = Tokens(asked.words[:_QUERY_TOKENS], asked.bigrams[:_QUERY_TOKENS])
         telling = asked.words or asked.bigrams
         is_large = size > self._weighed_chunks and among is None
-        holding = _holding(connection, base, (*asked.words, *asked.bigrams) if is_large else telling)
+        holding = self._census.holding(connection, base, (*asked.words, *asked.bigrams) if is_large else telling)
         seekers = _rarest(asked, holding, self._weighed_chunks) if is_large else asked
         with _narrowed(connection, among) as narrowing:
             found = [_Row(*row) for row in connection.execute(_find(base, narrowing), (_match(seekers), limit))]
@@ -182,10 +184,10 @@ class SqliteFtsIndex:
 
     def _rarities(self, connection: sqlite3.Connection, base: KnowledgeBaseId, text: str) -> dict[str, float]:
         asked = self._tokenizer.of_query(text).bigrams[:_QUERY_TOKENS]
-        ((size,),) = connection.execute(_COUNT, (base,))
+        size = self._census.size(connection, base)
         if not size:
             return {}
-        return {token: _rarity(held, size) for token, held in _holding(connection, base, asked).items()}
+        return {token: _rarity(held, size) for token, held in self._census.holding(connection, base, asked).items()}
 
 
 _ROWS = f"{_SCHEME}_rows"
@@ -315,14 +317,43 @@ def _rarity(held: int, size: int) -> float:
     return math.log(1 + (size - held + 0.5) / (held + 0.5))
 
 
-def _holding(connection: sqlite3.Connection, base: KnowledgeBaseId, tokens: Iterable[str]) -> dict[str, int]:
-    """How many chunks hold each token."""
-    select = f"SELECT max(doc) FROM {_vocabulary(base)} WHERE term = ?"  # noqa: S608
-    found: dict[str, int] = {}
-    for token in dict.fromkeys(tokens):
-        ((count,),) = connection.execute(select, (token,))
-        found[token] = count or 0
-    return found
+class _Census:
+    """How many chunks there are, and hold a token, counted anew after another connection has written.
+
+    A search and the rarity that orders its hits ask for the same; counting a large base's chunks takes milliseconds.
+    The connection that asks must not write itself: SQLite's data_version does not tell it of its own writes.
+    """
+
+    def __init__(self) -> None:
+        self._version: int | None = None
+        self._sizes: dict[KnowledgeBaseId, int] = {}
+        self._holding: dict[tuple[KnowledgeBaseId, str], int] = {}
+
+    def size(self, connection: sqlite3.Connection, base: KnowledgeBaseId) -> int:
+        """The chunks of a base."""
+        self._forget_what_changed(connection)
+        if base not in self._sizes:
+            ((self._sizes[base],),) = connection.execute(_COUNT, (base,))
+        return self._sizes[base]
+
+    def holding(self, connection: sqlite3.Connection, base: KnowledgeBaseId, tokens: Iterable[str]) -> dict[str, int]:
+        """How many chunks hold each token."""
+        self._forget_what_changed(connection)
+        select = f"SELECT max(doc) FROM {_vocabulary(base)} WHERE term = ?"  # noqa: S608
+        found: dict[str, int] = {}
+        for token in dict.fromkeys(tokens):
+            if (base, token) not in self._holding:
+                ((count,),) = connection.execute(select, (token,))
+                self._holding[base, token] = count or 0
+            found[token] = self._holding[base, token]
+        return found
+
+    def _forget_what_changed(self, connection: sqlite3.Connection) -> None:
+        ((version,),) = connection.execute("PRAGMA data_version")
+        if version != self._version or len(self._holding) > _COUNTED_TOKENS:
+            self._version = version
+            self._sizes.clear()
+            self._holding.clear()
 
 
 def _coverage(row: _Row, weights: dict[str, float]) -> float:

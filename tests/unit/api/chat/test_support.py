@@ -33,6 +33,8 @@ def cited(*texts: str) -> tuple[Citation, ...]:
         ("The revenue of the group was 3.5 million euros. [1]", Support.UNSUPPORTED),
         ("The revenue of the group was 3.5 million euros.", Support.SUPPORTED),
         ("员工每年有五天年假。[7]", Support.UNSUPPORTED),
+        ("员工每年有五天年假。[1, 2]", Support.SUPPORTED),
+        ("The revenue of the group was 3.5 million euros [1，2].", Support.SUPPORTED),
     ],
 )
 def test_a_sentence_is_compared_with_the_passages_it_cites(sentence: str, expected: Support):
