@@ -124,9 +124,9 @@ def test_every_pair_that_is_near_is_found():
 def test_thousands_of_files_are_compared_in_moments():
     drawn = random.Random(1)  # noqa: S311
     files = [file(str(number), number, simhash=drawn.getrandbits(64)) for number in range(5000)]
-    began = time.monotonic()
+    began = time.thread_time()  # of this work alone: other tests run beside it
     assert likenesses(files)[files[0].id] == Likeness()
-    assert time.monotonic() - began < 2
+    assert time.thread_time() - began < 2
 
 
 async def test_a_file_has_its_fingerprint_when_it_can_be_found(bench: Workbench):
