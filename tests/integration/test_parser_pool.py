@@ -159,8 +159,11 @@ async def test_what_a_reader_unpacked_is_gone_with_it_however_it_ended(tmp_path:
     with zipfile.ZipFile(archive, "w") as made:
         made.writestr("slow.txt", LONG)
     async with pool(replace(LIMITS, stall_seconds=1.0), scratch) as parser:
+        reading = asyncio.ensure_future(parser.parse(written(tmp_path, "a.zip", archive.getvalue()), CUT))
+        await until(lambda: bool(list((scratch / str(os.getpid())).rglob("*.txt"))))
+        os.kill(children()[0].pid, signal.SIGSTOP)  # how long it is silent by itself, chance decides
         with pytest.raises(ReadingStalled):
-            await parser.parse(written(tmp_path, "a.zip", archive.getvalue()), CUT)
+            await reading
         await until(lambda: not [left for left in scratch.rglob("*") if left.name != str(os.getpid())])
         assert (await parser.parse(small(tmp_path), CUT)).passages
     assert list(scratch.iterdir()) == []
