@@ -19,6 +19,7 @@ from services.foundation.access import LinkSigner
 from services.foundation.errors import ChatchatError
 from services.foundation.sse import read_events_sync, split_lines_sync
 from services.wire.chatchat import (
+    BaseAnswering,
     CancelDocs,
     ChatRequest,
     CitationBody,
@@ -34,6 +35,7 @@ from services.wire.chatchat import (
     OpenConversation,
     SearchRequest,
     ServedModelBody,
+    UpdateAnswering,
     UpdateDocs,
 )
 
@@ -110,6 +112,13 @@ class ChatchatClient:
     def delete_knowledge_base(self, name: str) -> None:
         """Delete a base with its files."""
         self._post("/knowledge_base/delete_knowledge_base", name)
+
+    def choose_answering(self, name: str, answering: BaseAnswering) -> None:
+        """Say how questions to a base are answered; what it said before is forgotten."""
+        self._post(
+            "/knowledge_base/update_answering",
+            UpdateAnswering(knowledge_base_name=name, answering=answering).model_dump(),
+        )
 
     def files(self, base: str) -> list[FileDetails]:
         """Every file of a base."""

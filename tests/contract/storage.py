@@ -10,6 +10,7 @@ import pytest
 
 from services.api.domain.conversation import Conversation, ConversationId, Turn, TurnId
 from services.api.domain.knowledge import (
+    AnsweringChoice,
     Chunk,
     ChunkId,
     FileFailure,
@@ -44,6 +45,7 @@ def make_base(name: str = "政策", digit: str = "a") -> KnowledgeBase:
         "milvus",
         MOMENT,
         splitting=Splitting("recursive", 300, 0),
+        answering=AnsweringChoice("strict", 0.0, preset="llm_chat"),
     )
 
 

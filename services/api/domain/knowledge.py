@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import NewType
+from typing import Literal, NewType
 
 from services.api.domain.names import FileName, KnowledgeBaseName
 
@@ -45,12 +45,33 @@ class Splitting:
         )
 
 
+WhenNothingFound = Literal["strict", "cautious", "free"]
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweringChoice:
+    """How questions to a base are answered where a request does not say it. None leaves it to the settings.
+
+    Attributes:
+        when_nothing_found: the policy, as in `Manner`.
+        sufficient_relevance: from which relevance of the best passage on it is answered from; in [0, 1].
+        strategy: name on the shelf of answering strategies.
+        preset: name of a preset of the settings.
+    """
+
+    when_nothing_found: WhenNothingFound | None = None
+    sufficient_relevance: float | None = None
+    strategy: str | None = None
+    preset: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class KnowledgeBase:
     """A named collection with one embedder and one vector store.
 
     Attributes:
         splitting: of its files, unless an upload says otherwise.
+        answering: of questions to it, unless a request says otherwise.
         dimensions: length of its vectors; None until the first chunk is indexed.
     """
 
@@ -62,6 +83,7 @@ class KnowledgeBase:
     created_at: datetime
     dimensions: int | None = None
     splitting: Splitting = field(default_factory=Splitting)
+    answering: AnsweringChoice = field(default_factory=AnsweringChoice)
 
 
 class FileState(enum.StrEnum):

@@ -10,6 +10,7 @@ from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.api.domain.knowledge import (
+    AnsweringChoice,
     Chunk,
     ChunkId,
     FileFailure,
@@ -186,6 +187,8 @@ def _base_values(base: KnowledgeBase) -> dict[str, object]:
         "created_at": base.created_at,
         "dimensions": base.dimensions,
         **dataclasses.asdict(base.splitting),
+        "answering": {name: value for name, value in dataclasses.asdict(base.answering).items() if value is not None}
+        or None,
     }
 
 
@@ -199,6 +202,7 @@ def _base(row: KnowledgeBaseRecord) -> KnowledgeBase:
         created_at=row.created_at,
         dimensions=row.dimensions,
         splitting=Splitting(row.splitter, row.chunk_chars, row.overlap_chars),
+        answering=AnsweringChoice(**(row.answering or {})),
     )
 
 
