@@ -254,6 +254,15 @@ class StorageContract:
             assert await work.chunks.of_file(file.id) == chunks
             assert await work.chunks.ids_of_file(file.id) == [chunk.id for chunk in chunks]
 
+    async def test_chunks_around_a_position(self, storage, base, file):
+        chunks = make_chunks(file, 6)
+        async with storage.begin() as work:
+            await work.chunks.replace(file, chunks)
+        async with storage.begin() as work:
+            assert await work.chunks.around(file.id, 2, reach=2) == chunks[:5]
+            assert await work.chunks.around(file.id, 5, reach=1) == chunks[4:]
+            assert await work.chunks.around(FileId("0" * 32), 1, reach=9) == []
+
     async def test_replace_leaves_only_the_new_chunks(self, storage, base, file):
         async with storage.begin() as work:
             await work.chunks.replace(file, make_chunks(file, 5))

@@ -45,6 +45,7 @@ class ChatDefaults:
     min_similarity: float
     public_url: str | None = None
     presets: Mapping[str, Preset] = field(default_factory=dict)
+    widen_chars: int = 0
 
     @classmethod
     def of(cls, settings: Settings) -> ChatDefaults:
@@ -57,6 +58,7 @@ class ChatDefaults:
             retrieval.min_similarity,
             server.api.public_url,
             settings.presets,
+            retrieval.widen_chars,
         )
 
 
@@ -126,7 +128,8 @@ class _Chat:
         bases = await self._parts.knowledge.with_others(base, body.more_knowledge_bases)
         asking = self._asking(body, base.answering)
         top_k = asking.top_k(body.top_k)
-        context = KnowledgeContext(self._parts.retriever, bases, top_k=top_k, min_similarity=floor)
+        wide = self._defaults.widen_chars
+        context = KnowledgeContext(self._parts.retriever, bases, top_k=top_k, min_similarity=floor, widen_chars=wide)
         question = Question(
             text=_asked(body.query),
             model=body.model_name or self._defaults.model,
@@ -174,8 +177,13 @@ class _OpenAIBase:
 
     async def completions(self, knowledge_base_name: str, body: ChatCompletionRequest, request: Request) -> Response:
         base = await self._parts.knowledge.get(KnowledgeBaseName.parse(knowledge_base_name))
+        defaults = self._defaults
         context = KnowledgeContext(
-            self._parts.retriever, [base], top_k=self._defaults.top_k, min_similarity=self._defaults.min_similarity
+            self._parts.retriever,
+            [base],
+            top_k=defaults.top_k,
+            min_similarity=defaults.min_similarity,
+            widen_chars=defaults.widen_chars,
         )
         language = language_of(request, self._defaults.language)
         question = replace(_openai_question(body), manner=_manner(base.answering, language))

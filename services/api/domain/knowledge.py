@@ -289,6 +289,7 @@ class Hit:
         coverage: share of the query's words, weighted by rarity, that the chunk holds; None when the keyword arm
             did not find it.
         relevance: how likely it answers the question, in [0, 1], by the reranker; None when there is none.
+        shown: the chunk's text with that of its neighbours, where the query asked for it.
     """
 
     chunk: Chunk
@@ -296,11 +297,18 @@ class Hit:
     cosine: float | None = None
     coverage: float | None = None
     relevance: float | None = None
+    shown: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """A hit as a person sees it. `number` is the [n] of the answer, from 1."""
+    """A hit as a person sees it.
+
+    Attributes:
+        number: the [n] of the answer, from 1.
+        excerpt: the chunk's text.
+        shown: what the model was given in its place; None: the excerpt.
+    """
 
     number: int
     knowledge_base: KnowledgeBaseName
@@ -309,6 +317,12 @@ class Citation:
     excerpt: str
     similarity: float
     chunk_id: ChunkId
+    shown: str | None = None
+
+    @property
+    def read(self) -> str:
+        """What the model reads of it."""
+        return self.excerpt if self.shown is None else self.shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,6 +346,7 @@ class Query:
         knowledge_bases: at least one; each is searched with its own embedder.
         min_similarity: hits below are dropped; in [0, 1].
         filter: what else may not be found; None: nothing.
+        widen_chars: hits are shown with their neighbours up to so many characters; 0: alone.
     """
 
     text: str
@@ -339,6 +354,7 @@ class Query:
     top_k: int
     min_similarity: float = 0.0
     filter: Filter | None = None
+    widen_chars: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,6 +153,11 @@ class SqlChunks:
         wanted = _CHUNKS.where(ChunkRecord.file_id == file).order_by(ChunkRecord.position)
         return [_chunk(row, name) for row, name in await self._session.execute(wanted)]
 
+    async def around(self, file: FileId, position: int, *, reach: int) -> list[Chunk]:
+        near = ChunkRecord.position.between(position - reach, position + reach)
+        wanted = _CHUNKS.where(ChunkRecord.file_id == file, near).order_by(ChunkRecord.position)
+        return [_chunk(row, name) for row, name in await self._session.execute(wanted)]
+
     async def places(self, base: KnowledgeBaseId, files: Set[FileId]) -> Mapping[ChunkId, Place]:
         """Where each chunk of these files stands."""
         found: dict[ChunkId, Place] = {}

@@ -12,6 +12,7 @@ from services.api.domain.retrieval import Arm, ArmKind, Retrieved
 from services.api.knowledge.ingest import Indexes
 from services.api.knowledge.retrieval.explaining import Course, Listing, Stopwatch, placed
 from services.api.knowledge.retrieval.fusion import fuse
+from services.api.knowledge.retrieval.widening import Widener
 from services.foundation.settings.tree import Retrieval
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ class HybridRetriever:
         self, indexes: Indexes, embedder: Embedder, settings: Retrieval, reranker: Reranker | None = None
     ) -> None:
         self._indexes = indexes
+        self._widener = Widener(indexes.storage)
         self._embedder = embedder
         self._settings = settings
         self._reranker = reranker
@@ -45,6 +47,9 @@ class HybridRetriever:
         similar = [hit for hit in _hits(fused, chunks, listings) if hit.similarity >= query.min_similarity]
         ordered = await self._ordered(query, similar, watch)
         hits = tuple(ordered[: query.top_k])
+        if query.widen_chars:
+            with watch.timing("widen"):
+                hits = await self._widener.widen(hits, limit_chars=query.widen_chars)
         course = Course(query, listings, fused, chunks, similar, ordered, hits)
         return Retrieved(hits, course.explanation(watch))
 
