@@ -10,6 +10,7 @@ from services.api.domain.knowledge import Chunk, ChunkId, Filter, Hit, Knowledge
 from services.api.domain.ports import Embedder, Reranker
 from services.api.domain.retrieval import Arm, ArmKind, Retrieved
 from services.api.knowledge.ingest import Indexes
+from services.api.knowledge.retrieval.diversity import distinct_first
 from services.api.knowledge.retrieval.explaining import Course, Listing, Stopwatch, placed
 from services.api.knowledge.retrieval.fusion import fuse
 from services.api.knowledge.retrieval.widening import Widener
@@ -45,7 +46,7 @@ class HybridRetriever:
         with watch.timing("fetch"):
             chunks = await self._fetch(query, fused)
         similar = [hit for hit in _hits(fused, chunks, listings) if hit.similarity >= query.min_similarity]
-        ordered = await self._ordered(query, similar, watch)
+        ordered = distinct_first(await self._ordered(query, similar, watch))
         hits = tuple(ordered[: query.top_k])
         if query.widen_chars:
             with watch.timing("widen"):
