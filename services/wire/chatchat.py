@@ -178,12 +178,16 @@ class CandidateBody(BaseModel):
 
 
 class WhyBody(BaseModel):
-    """Ours: why a search found what it found. `milliseconds` by stage: keyword, embed, dense, fetch, rerank."""
+    """Ours: why a search found what it found. `milliseconds` by stage: keyword, embed, dense, fetch, rerank.
+
+    `wordings`: searched beside the query, for earlier questions it may lean on; arms and ranks are the query's own.
+    """
 
     query: str
     arms: list[ArmBody]
     candidates: list[CandidateBody]
     milliseconds: dict[str, float]
+    wordings: list[str] = []
 
 
 class ExplainedSearch(BaseModel):

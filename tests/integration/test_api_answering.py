@@ -290,3 +290,23 @@ async def test_a_base_answers_openai_clients_as_it_says(api: ApiBench):
     said = await api.post(f"/knowledge_base/local_kb/{BASE}/chat/completions", body)
     assert said.json()["choices"][0]["message"]["content"].startswith("文档中没有找到")
     assert api.model.requests == []
+
+
+# ---- follow-ups ----
+
+
+async def test_a_follow_up_is_searched_beside_what_it_leans_on(api: ApiBench):
+    await api.create()
+    await api.upload(
+        ("文学院.txt", "文学院的院长是李四，副院长是王五。"),
+        *((f"{name}.txt", f"{name}的院长是张三，院长每周接待来访。") for name in ("法学院", "商学院", "理学院")),
+    )
+    asked = ["文学院有哪些专业", "文学院在哪栋楼"]
+    history = [{"role": role, "content": text} for text in asked for role in ("user", "assistant")]
+    body = about("学院的院长是谁？", model_name="talk", top_k=1, explain=True)
+    *_, last = await api.events("/chat/knowledge_base_chat", {**body, "history": history})
+    assert [citation["file_name"] for citation in last["citations"]] == ["文学院.txt"]
+    assert last["why"]["wordings"] == [f"{earlier} 学院的院长是谁？" for earlier in asked]
+    assert last["query"] == "学院的院长是谁？"
+    *_, last = await api.events("/chat/knowledge_base_chat", body)
+    assert last["why"]["wordings"] == []

@@ -6,7 +6,7 @@ import html
 import re
 from collections.abc import Collection, Sequence
 
-from services.api.domain.knowledge import Citation, Hit, KnowledgeBase, Place, Query
+from services.api.domain.knowledge import Citation, Hit, KnowledgeBase, Place, Query, Wording
 from services.api.domain.ports import Retriever
 from services.api.domain.retrieval import Retrieved
 
@@ -33,9 +33,15 @@ class KnowledgeContext:
         self._min_similarity = min_similarity
         self._widen_chars = widen_chars
 
-    async def gather(self, question: str) -> Retrieved:
-        bases = tuple(self._bases.values())
-        query = Query(question, bases, self._top_k, self._min_similarity, widen_chars=self._widen_chars)
+    async def gather(self, question: str, wordings: tuple[Wording, ...] = ()) -> Retrieved:
+        query = Query(
+            question,
+            tuple(self._bases.values()),
+            self._top_k,
+            self._min_similarity,
+            widen_chars=self._widen_chars,
+            wordings=wordings,
+        )
         return await self._retriever.retrieve(query)
 
     def cite(self, hits: Sequence[Hit]) -> tuple[Citation, ...]:

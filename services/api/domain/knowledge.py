@@ -339,6 +339,14 @@ class Filter:
 
 
 @dataclass(frozen=True, slots=True)
+class Wording:
+    """Another way to put a question. `weight`: of its list in the fusion, beside the question's own, which counts 1."""
+
+    text: str
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """A search: the text, which bases may be read, and the cut.
 
@@ -347,6 +355,7 @@ class Query:
         min_similarity: hits below are dropped; in [0, 1].
         filter: what else may not be found; None: nothing.
         widen_chars: hits are shown with their neighbours up to so many characters; 0: alone.
+        wordings: searched beside the text.
     """
 
     text: str
@@ -355,6 +364,7 @@ class Query:
     min_similarity: float = 0.0
     filter: Filter | None = None
     widen_chars: int = 0
+    wordings: tuple[Wording, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

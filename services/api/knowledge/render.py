@@ -89,6 +89,7 @@ def why_body(explanation: Explanation) -> WhyBody:
         ],
         candidates=[_candidate(candidate) for candidate in explanation.candidates],
         milliseconds={stage: round(took, 2) for stage, took in explanation.milliseconds.items()},
+        wordings=list(explanation.wordings),
     )
 
 
