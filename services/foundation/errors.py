@@ -30,6 +30,7 @@ ChatchatError               internal                    INTERNAL
 ├── UnknownVariant          variant.unknown             INVALID
 ├── MissingPackage          variant.missing_package     UNAVAILABLE
 ├── EmbedderChanged         embedder.changed            CONFLICT
+├── QueryUnreadable         query.unreadable            INVALID
 ├── UnknownModel            model.unknown               NOT_FOUND
 ├── NoWorker                model.no_worker             UNAVAILABLE
 ├── WorkerLost              model.worker_lost           UNAVAILABLE
@@ -291,6 +292,15 @@ class EmbedderChanged(ChatchatError):
     sentence = (
         "The knowledge base {name!r} was indexed with {expected} dimensions, but the embedding model {model!r} now "
         "gives {actual}. Rebuild the knowledge base or configure its former embedding model."
+    )
+
+
+class QueryUnreadable(ChatchatError):
+    code = "query.unreadable"
+    kind = Kind.INVALID
+    sentence = (
+        "The embedding model {model!r} cannot read this question, so it cannot be searched by meaning alone. Search in "
+        "the mode 'hybrid' or 'exact', or rebuild the knowledge base with a model that reads its language."
     )
 
 

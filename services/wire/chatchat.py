@@ -10,6 +10,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 
+SearchModeName = Literal["hybrid", "exact", "fuzzy", "semantic"]
+_SEARCH_MODE = (
+    "Ours: by words and meaning (hybrid), only passages that hold the text itself (exact), misspelt words put right "
+    "(fuzzy), or by meaning alone (semantic)."
+)
+
 
 class Body(BaseModel):
     """A request body; unknown fields are ignored, as 0.2.10 did."""
@@ -138,6 +144,7 @@ class SearchRequest(Body):
     file_name: str = Field(default="", description="文件名称，支持 sql 通配符", examples=["报告%.pdf"])
     metadata: dict[str, JsonValue] = Field(default={}, description="根据 metadata 进行过滤，仅支持一级键")
     more_knowledge_bases: list[str] = Field(default=[], max_length=20, description="Ours: further bases to search.")
+    search_mode: SearchModeName = Field(default="hybrid", description=_SEARCH_MODE)
 
 
 class FoundDocument(BaseModel):

@@ -221,3 +221,12 @@ class TextIndexContract:
 
         await asyncio.gather(*(write(part) for part in range(4)), read(), read())
         assert len(await index.ids(BASE)) == 40
+
+    async def test_its_terms_are_the_latin_words_and_codes(self, filled):
+        terms = await filled.terms(BASE)
+        assert {"backup", "database", "14"} <= terms
+        assert any("iso-9001" in term for term in terms)
+        assert not any("年" in term for term in terms)
+        assert await filled.terms(OTHER) == set()
+        await filled.remove(BASE, [make_chunk(2, "").id])
+        assert "backup" not in await filled.terms(BASE)

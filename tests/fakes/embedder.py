@@ -15,11 +15,12 @@ class FakeEmbedder:
 
     Attributes:
         embedded: every text given to `embed_documents`, in order.
+        unreadable_share: of every query.
     """
 
     def __init__(self, *, dimensions: int = 64, unreadable_share: float = 0.0) -> None:
         self._dimensions = dimensions
-        self._unreadable_share = unreadable_share
+        self.unreadable_share = unreadable_share
         self.embedded: list[str] = []
 
     async def embed_documents(self, model: str, texts: Sequence[str]) -> list[Vector | None]:
@@ -29,7 +30,7 @@ class FakeEmbedder:
 
     async def embed_query(self, model: str, text: str) -> EmbeddedQuery:
         del model
-        return EmbeddedQuery(self._vector(text), self._unreadable_share)
+        return EmbeddedQuery(self._vector(text), self.unreadable_share)
 
     def _vector(self, text: str) -> Vector:
         counts = [0.0] * self._dimensions

@@ -50,6 +50,9 @@ class MemoryTextIndex:
         ]
         return sorted(found, key=lambda match: -match.similarity)[:limit]
 
+    async def terms(self, base: KnowledgeBaseId) -> set[str]:
+        return {token for tokens in self._bases.get(base, {}).values() for token in tokens if token.isascii()}
+
     async def rarity(self, base: KnowledgeBaseId, text: str) -> dict[str, float]:
         held = self._bases.get(base, {})
         return {

@@ -108,3 +108,62 @@ async def test_an_answer_says_which_of_its_sentences_the_passages_support(real: 
         ("员工每年有五天年假。[1]", 0, [1], "supported"),
         ("总部在火星，有 12 层。", 13, [], "unsupported"),
     ]
+
+
+# ---- modes ----
+
+MANUAL = ("manual.txt", "The turbine is serviced twice a year.\n\nSpare part TX-4410B fits every turbine.")
+NOTICE = ("通知.txt", "公司員工每年享有年假。")
+
+
+async def asked(bench: ApiBench, query: str, mode: str, **more: object) -> tuple[list[str], dict[str, object]]:
+    """The files found in a mode, and why."""
+    body = {"query": query, "knowledge_base_name": BASE, "search_mode": mode, "top_k": 10, **more}
+    answer = (await bench.post("/knowledge_base/explain_search", body)).json()
+    assert answer["code"] == 200, answer
+    return [one["metadata"]["source"] for one in answer["data"]["documents"]], answer["data"]["why"]
+
+
+async def test_an_exact_search_finds_only_what_stands_there(real: ApiBench):
+    await real.filled()
+    await real.upload(MANUAL, NOTICE)
+    assert (await asked(real, "TX-4410B", "exact"))[0] == [MANUAL[0]]
+    assert (await asked(real, "part tx-4410b", "exact"))[0] == [MANUAL[0]]
+    assert (await asked(real, "TX-4410", "exact"))[0] == []
+    assert (await asked(real, "turbine part", "exact"))[0] == []
+    assert (await asked(real, "员工每年享有", "exact"))[0] == [NOTICE[0]]
+    _, why = await asked(real, "年假五天", "exact")
+    assert {(arm["kind"], arm["left_out"]) for arm in why["arms"]} == {("keyword", None), ("dense", "mode")}  # type: ignore[attr-defined]
+    assert {one["fate"] for one in why["candidates"]} == {"unsimilar"}  # type: ignore[attr-defined]
+
+
+async def test_a_fuzzy_search_puts_misspelt_words_right_and_says_so(real: ApiBench):
+    await real.filled()
+    await real.upload(MANUAL)
+    files, why = await asked(real, "how often is the trubine servised", "fuzzy")
+    assert files[0] == MANUAL[0]
+    assert why["query"] == "how often is the turbine serviced"
+    assert (await asked(real, "how often is the trubine servised", "hybrid"))[1]["query"] == (
+        "how often is the trubine servised"
+    )
+
+
+async def test_a_semantic_search_asks_no_keywords(real: ApiBench):
+    await real.filled()
+    files, why = await asked(real, "年假", "semantic")
+    assert set(files) == {LEAVE[0], SICK[0]}
+    assert {(arm["kind"], arm["left_out"]) for arm in why["arms"]} == {("keyword", "mode"), ("dense", None)}  # type: ignore[attr-defined]
+
+
+async def test_a_semantic_search_that_the_embedder_cannot_read_says_so(real: ApiBench):
+    await real.filled()
+    real.embedder.unreadable_share = 0.9
+    body = {"query": "天书", "knowledge_base_name": BASE, "search_mode": "semantic"}
+    answer = (await real.post("/knowledge_base/search_docs", body)).json()
+    assert answer["error"]["code"] == "query.unreadable"
+
+
+async def test_a_mode_that_does_not_exist_is_malformed(real: ApiBench):
+    await real.filled()
+    body = {"query": "年假", "knowledge_base_name": BASE, "search_mode": "magic"}
+    assert (await real.post("/knowledge_base/search_docs", body)).status_code == 422

@@ -338,6 +338,19 @@ class Filter:
     place: Callable[[Place], bool] | None = None
 
 
+class SearchMode(enum.StrEnum):
+    """How a search looks.
+
+    HYBRID: by words and by meaning. EXACT: only passages that hold the text itself, width, case and traditional
+    characters aside. FUZZY: as HYBRID, misspelt words put right. SEMANTIC: by meaning alone.
+    """
+
+    HYBRID = "hybrid"
+    EXACT = "exact"
+    FUZZY = "fuzzy"
+    SEMANTIC = "semantic"
+
+
 @dataclass(frozen=True, slots=True)
 class Wording:
     """Another way to put a question. `weight`: of its list in the fusion, beside the question's own, which counts 1."""
@@ -356,6 +369,7 @@ class Query:
         filter: what else may not be found; None: nothing.
         widen_chars: hits are shown with their neighbours up to so many characters; 0: alone.
         wordings: searched beside the text.
+        mode: how it looks.
     """
 
     text: str
@@ -365,6 +379,7 @@ class Query:
     filter: Filter | None = None
     widen_chars: int = 0
     wordings: tuple[Wording, ...] = ()
+    mode: SearchMode = SearchMode.HYBRID
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,6 +136,9 @@ class TextIndex(Protocol):
         self, base: KnowledgeBaseId, text: str, *, limit: int, among: Set[ChunkId] | None = None
     ) -> list[Match]: ...
 
+    async def terms(self, base: KnowledgeBaseId) -> Set[str]:
+        """Every Latin word and code that some chunk holds."""
+
     async def rarity(self, base: KnowledgeBaseId, text: str) -> Mapping[str, float]:
         """A question's tokens (Latin words and codes, pairs of ideographs; no stop words), the rarest weighing most."""
 

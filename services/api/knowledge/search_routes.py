@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.api.domain.knowledge import Filter, KnowledgeBase, Passage, Place, Query
+from services.api.domain.knowledge import Filter, KnowledgeBase, Passage, Place, Query, SearchMode
 from services.api.domain.names import FileName, KnowledgeBaseName
 from services.api.domain.ports import Retriever
 from services.api.domain.retrieval import Retrieved
@@ -55,7 +55,8 @@ class SearchRoutes:
     async def _searched(self, bases: tuple[KnowledgeBase, ...], body: SearchRequest) -> Retrieved:
         asked = "score_threshold" in body.model_fields_set
         floor = similarity_floor(body.score_threshold) if asked else self._min_similarity
-        return await self._retriever.retrieve(Query(body.query, bases, body.top_k, floor, _filter(body)))
+        mode = SearchMode(body.search_mode)
+        return await self._retriever.retrieve(Query(body.query, bases, body.top_k, floor, _filter(body), mode=mode))
 
     async def _listed(self, name: KnowledgeBaseName, body: SearchRequest) -> list[FoundDocument]:
         wanted = _filter(body)

@@ -7,16 +7,22 @@ import dataclasses
 import logging
 from collections.abc import Mapping, Sequence, Set
 
-from services.api.domain.knowledge import Chunk, ChunkId, Filter, Hit, KnowledgeBase, Query
+from services.api.domain.knowledge import Chunk, ChunkId, Filter, Hit, KnowledgeBase, Query, SearchMode
 from services.api.domain.ports import Embedder, Reranker
 from services.api.domain.retrieval import Arm, ArmKind, Retrieved
 from services.api.knowledge.ingest import Indexes
 from services.api.knowledge.retrieval.diversity import distinct_first
 from services.api.knowledge.retrieval.explaining import Course, Listing, Stopwatch, placed
 from services.api.knowledge.retrieval.fusion import fuse
+from services.api.knowledge.retrieval.respelling import respelt
 from services.api.knowledge.retrieval.widening import Widener
 from services.api.knowledge.retrieval.wordings import judged, search_all
+from services.api.knowledge.text_index.tokens import holds
+from services.foundation.errors import QueryUnreadable
 from services.foundation.settings.tree import Retrieval
+
+# Passages that hold the words of an exact search, the best first, are looked through for the text itself: so many.
+_LOOKED_THROUGH = 500
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +61,8 @@ class HybridRetriever:
         return Retrieved(await judged(query, retrieved.hits, self._reranker), retrieved.explanation)
 
     async def _in_one_wording(self, query: Query) -> Retrieved:
+        if query.mode is SearchMode.FUZZY:
+            query = await self._respelt(query)
         watch = Stopwatch()
         searched = await asyncio.gather(*(self._search(query, base, watch) for base in query.knowledge_bases))
         listings = [listing for of_base in searched for listing in of_base]
@@ -63,7 +71,7 @@ class HybridRetriever:
         )
         with watch.timing("fetch"):
             chunks = await self._fetch(query, fused)
-        similar = [hit for hit in _hits(fused, chunks, listings) if hit.similarity >= query.min_similarity]
+        similar = [hit for hit in _hits(fused, chunks, listings) if _is_wanted(hit, query)]
         ordered = distinct_first(await self._ordered(query, similar, watch))
         hits = tuple(ordered[: query.top_k])
         course = Course(query, listings, fused, chunks, similar, ordered, hits)
@@ -72,6 +80,13 @@ class HybridRetriever:
     async def _search(self, query: Query, base: KnowledgeBase, watch: Stopwatch) -> tuple[Listing, Listing]:
         among = None if query.filter is None else await self._allowed(base, query.filter)
         return await asyncio.gather(self._keyword(query, base, among, watch), self._dense(query, base, among, watch))
+
+    async def _respelt(self, query: Query) -> Query:
+        terms: set[str] = set()
+        for base in query.knowledge_bases:
+            terms |= await self._indexes.keywords.terms(base.id)
+        text = await asyncio.to_thread(respelt, query.text, terms)
+        return dataclasses.replace(query, text=text)
 
     async def _allowed(self, base: KnowledgeBase, wanted: Filter) -> Set[ChunkId]:
         async with self._indexes.storage.begin() as work:
@@ -82,27 +97,36 @@ class HybridRetriever:
     async def _keyword(
         self, query: Query, base: KnowledgeBase, among: Set[ChunkId] | None, watch: Stopwatch
     ) -> Listing:
+        if query.mode is SearchMode.SEMANTIC:
+            return _left_out(base, ArmKind.KEYWORD, "mode")
         with watch.timing("keyword"):
-            limit = max(self._settings.candidates, query.top_k)
+            is_exact = query.mode is SearchMode.EXACT
+            limit = _LOOKED_THROUGH if is_exact else max(self._settings.candidates, query.top_k)
             matches = await self._indexes.keywords.search(base.id, query.text, limit=limit, among=among)
         return Listing(Arm(base.name, ArmKind.KEYWORD, len(matches), self._settings.keyword_weight), matches)
 
     async def _dense(self, query: Query, base: KnowledgeBase, among: Set[ChunkId] | None, watch: Stopwatch) -> Listing:
-        if self._settings.dense_weight == 0:
-            return _left_out(base, "no weight")
+        if query.mode is SearchMode.EXACT:
+            return _left_out(base, ArmKind.DENSE, "mode")
+        is_alone = query.mode is SearchMode.SEMANTIC
+        if self._settings.dense_weight == 0 and not is_alone:
+            return _left_out(base, ArmKind.DENSE, "no weight")
         if base.dimensions is None:
-            return _left_out(base, "no vectors")
+            return _left_out(base, ArmKind.DENSE, "no vectors")
         with watch.timing("embed"):
             embedded = await self._embedder.embed_query(base.embedding_model, query.text)
         bound = self._settings.unreadable_share
         if embedded.vector is None or embedded.unreadable_share > bound:
             log.debug("dense list left out: %.0f %% of the query unreadable", 100 * embedded.unreadable_share)
-            return _left_out(base, "unreadable")
+            if is_alone:
+                raise QueryUnreadable(model=base.embedding_model)
+            return _left_out(base, ArmKind.DENSE, "unreadable")
         readable = 1 - embedded.unreadable_share / bound if bound else 1.0
         with watch.timing("dense"):
             limit = max(self._settings.candidates, query.top_k)
             matches = await self._indexes.vectors.search(base.id, embedded.vector, limit=limit, among=among)
-        return Listing(Arm(base.name, ArmKind.DENSE, len(matches), self._settings.dense_weight * readable), matches)
+        weight = 1.0 if is_alone else self._settings.dense_weight * readable
+        return Listing(Arm(base.name, ArmKind.DENSE, len(matches), weight), matches)
 
     async def _fetch(self, query: Query, ids: Sequence[ChunkId]) -> dict[ChunkId, Chunk]:
         """What the metadata database does not know (deleted, or being indexed) does not count."""
@@ -119,8 +143,14 @@ class HybridRetriever:
             return await self._reranker.rerank(query.text, similar[:count], limit=count)
 
 
-def _left_out(base: KnowledgeBase, reason: str) -> Listing:
-    return Listing(Arm(base.name, ArmKind.DENSE, 0, 0.0, reason))
+def _left_out(base: KnowledgeBase, kind: ArmKind, reason: str) -> Listing:
+    return Listing(Arm(base.name, kind, 0, 0.0, reason))
+
+
+def _is_wanted(hit: Hit, query: Query) -> bool:
+    if hit.similarity < query.min_similarity:
+        return False
+    return query.mode is not SearchMode.EXACT or holds(hit.chunk.indexed_text, query.text)
 
 
 def _hits(fused: Sequence[ChunkId], chunks: Mapping[ChunkId, Chunk], listings: Sequence[Listing]) -> list[Hit]:

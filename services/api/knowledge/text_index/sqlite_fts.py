@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from services.api.domain.knowledge import Chunk, ChunkId, KnowledgeBaseId, Match
-from services.api.knowledge.text_index.tokens import Tokenizer, Tokens
+from services.api.knowledge.text_index.tokens import Tokenizer, Tokens, is_unspaced
 from services.foundation.errors import InvalidSetting, StoreFailed
 
 R = TypeVar("R")
@@ -130,6 +130,9 @@ class SqliteFtsIndex:
         self, base: KnowledgeBaseId, text: str, *, limit: int, among: Set[ChunkId] | None = None
     ) -> list[Match]:
         return await self._reader.run(lambda connection: self._search(connection, base, text, limit, among))
+
+    async def terms(self, base: KnowledgeBaseId) -> set[str]:
+        return await self._reader.run(lambda connection: self._census.terms(connection, base))
 
     async def rarity(self, base: KnowledgeBaseId, text: str) -> dict[str, float]:
         return await self._reader.run(lambda connection: self._rarities(connection, base, text))
@@ -339,6 +342,7 @@ class _Census:
         self._version: int | None = None
         self._sizes: dict[KnowledgeBaseId, int] = {}
         self._holding: dict[tuple[KnowledgeBaseId, str], int] = {}
+        self._terms: dict[KnowledgeBaseId, set[str]] = {}
 
     def size(self, connection: sqlite3.Connection, base: KnowledgeBaseId) -> int:
         """The chunks of a base."""
@@ -359,12 +363,22 @@ class _Census:
             found[token] = self._holding[base, token]
         return found
 
+    def terms(self, connection: sqlite3.Connection, base: KnowledgeBaseId) -> set[str]:
+        """Every Latin word and code that a chunk holds."""
+        if not self.size(connection, base):
+            return set()
+        if base not in self._terms:
+            select = f"SELECT term FROM {_vocabulary(base)} WHERE col = 'words'"  # noqa: S608
+            self._terms[base] = {term for (term,) in connection.execute(select) if not is_unspaced(term)}
+        return self._terms[base]
+
     def _forget_what_changed(self, connection: sqlite3.Connection) -> None:
         ((version,),) = connection.execute("PRAGMA data_version")
         if version != self._version or len(self._holding) > _COUNTED_TOKENS:
             self._version = version
             self._sizes.clear()
             self._holding.clear()
+            self._terms.clear()
 
 
 def _coverage(row: _Row, weights: dict[str, float]) -> float:

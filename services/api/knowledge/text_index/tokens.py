@@ -21,6 +21,7 @@ _HAN_RUN = re.compile(f"[{_HAN}]+")
 _IS_UNSPACED = re.compile(f"[{_UNSPACED}]")
 _PART = re.compile(r"\d+|[^\W\d_]+")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+_PIECE = re.compile(f"[{_UNSPACED}]+|{_LETTER}+")
 _TOKEN_LIMIT_CHARS = 64
 _IDEOGRAPHS = (*range(0x3400, 0x4DC0), *range(0x4E00, 0xA000), *range(0xF900, 0xFB00))
 
@@ -115,9 +116,25 @@ def bigrams_of(text: str) -> list[str]:
     return found
 
 
+def is_unspaced(token: str) -> bool:
+    """Whether a token is of a script that sets no spaces between words."""
+    return _IS_UNSPACED.match(token) is not None
+
+
 def folded(text: str) -> str:
     """A text as it is compared: width, case and thousands separators folded, Chinese characters made simple ones."""
     return _THOUSANDS.sub("", unicodedata.normalize("NFKC", text).casefold()).translate(_simple_forms())
+
+
+def holds(text: str, wanted: str) -> bool:
+    """Whether a text holds another word for word: folded, with white space and punctuation aside."""
+    return _bare(wanted) in _bare(text)
+
+
+def _bare(text: str) -> str:
+    """Words and numbers each between single spaces; scripts without spaces run on."""
+    parts = (part if is_unspaced(part) else f" {part} " for part in _PIECE.findall(folded(text)))
+    return "".join(parts).replace("  ", " ")
 
 
 @lru_cache(maxsize=1)

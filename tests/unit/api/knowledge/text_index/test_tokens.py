@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.api.knowledge.text_index.tokens import Tokenizer, bigrams_of, folded
+from services.api.knowledge.text_index.tokens import Tokenizer, bigrams_of, folded, holds
 
 
 @pytest.fixture(scope="module")
@@ -86,3 +86,23 @@ def test_traditional_and_simple_characters_give_the_same_tokens(tokenizer, tradi
 @given(text=st.text(st.characters(min_codepoint=0x4E00, max_codepoint=0x9FFF)), at=st.integers(0, 40))
 def test_a_part_of_a_text_is_folded_as_the_whole_is(text, at):
     assert folded(text[:at]) + folded(text[at:]) == folded(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("中国人民大学", "人民 大学"),
+        ("The report, of 2024, is final.", "report of 2024"),
+        ("發票報銷", "发票报销"),
+        ("型号 AB-12/3 的保修期", "ab-12/3"),
+        ("共 1,234 元", "1234 元"),
+        ("GPT模型", "gpt 模型"),
+    ],
+)
+def test_a_text_holds_what_stands_in_it_word_for_word(text, wanted):
+    assert holds(text, wanted)
+
+
+@pytest.mark.parametrize(("text", "wanted"), [("The reports", "report"), ("大学人民", "人民大学"), ("a b", "b a")])
+def test_a_text_does_not_hold_what_only_looks_alike(text, wanted):
+    assert not holds(text, wanted)
