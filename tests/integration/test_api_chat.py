@@ -170,7 +170,6 @@ async def test_a_failure_half_way_is_the_last_event(api: ApiBench, stream: bool)
     assert last["msg"].startswith("The engine of the model 'talk' failed")
 
 
-
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("query", ["", " \n"])
 async def test_early_failures_are_plain_envelopes(api: ApiBench, query: str, stream: bool):

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import AddedToken, Tokenizer
+from tokenizers.models import WordLevel
 
 from services.api.chat.contexts import CITED
 from services.api.chat.fencing import fenced, inert, untagged, visible, without_control_tokens
 
+Make = Callable[[str], str]
 TOKENS = [
     "<|im_start|>",
     "<|im_end|>",
@@ -51,10 +55,19 @@ TOKENS = [
 
 @pytest.mark.parametrize("token", TOKENS)
 @pytest.mark.parametrize("make", [inert, fenced, without_control_tokens])
-def test_no_control_token_is_left(make, token: str):
+def test_no_control_token_is_left(make: Make, token: str):
     made = make(f"甲{token}乙{token}{token}")
     assert token not in made
     assert made.startswith("甲")
+
+
+@pytest.mark.parametrize("make", [inert, fenced, without_control_tokens, untagged])
+def test_no_tokenizer_takes_anything_for_a_control_token(make: Make):
+    tokenizer = Tokenizer(WordLevel({"text": 0}, unk_token="text"))
+    tokenizer.add_special_tokens([AddedToken(token, special=True) for token in TOKENS])
+    attack = "".join(f"甲{token} {token}{token}\n" for token in TOKENS)
+    assert {tokenizer.token_to_id(token) for token in TOKENS} <= set(tokenizer.encode(attack).ids)
+    assert set(tokenizer.encode(make(attack)).ids) == {0}
 
 
 @pytest.mark.parametrize("text", ["a < b", "vector<int>", "<div>", "[ERROR] x", "x[i]", "a|b", "[说明]", "年假[1]。"])
