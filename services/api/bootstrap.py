@@ -127,7 +127,7 @@ def build(settings: Settings, replace: Replacements, role: Role = Role.WHOLE, *,
         chat_routes.router(chat_parts, chat_routes.ChatDefaults.of(settings)),
         knowledge_routes.router(knowledge, retriever, presentation),
         conversation_routes.router(conversations),
-        catalog_routes.router(CatalogueService(settings.models, running)),
+        catalog_routes.router(CatalogueService(settings.models, running), chat_parts.speaker.prompts, server.language),
     )
     maintenance, own_indexer = Maintenance(knowledge, folders), indexer if role.indexes else None
     means = RepairMeans(embedder, settings.knowledge.embed_batch, settings.embeds_milvus, list(LOADERS))
@@ -188,7 +188,8 @@ def _parser(settings: Settings, folders: ContentFolders) -> ParserPool:
 
 
 def _speaker(settings: Settings, model: ChatModel) -> Speaker:
-    prompts = FilePrompts(PROMPTS)
+    prompts = FilePrompts(*filter(None, (settings.server.prompts_dir, PROMPTS)))
+    prompts.check()  # a template that cannot be rendered ends the start, not each question
     rewriters = {name for name, served in settings.models.served.items() if served.task == "chat" and served.rewrites}
     condenser = ChosenCondenser(ModelCondenser(model, prompts), RuleCondenser(), rewriters)
     STRATEGIES.load(settings.knowledge.answering.strategy)  # a misspelt name ends the start, not each question

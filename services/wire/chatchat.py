@@ -147,6 +147,16 @@ class SearchRequest(Body):
     search_mode: SearchModeName = Field(default="hybrid", description=_SEARCH_MODE)
 
 
+class PromptTemplateRequest(Body):
+    """Body of POST /server/get_prompt_template, which answers with the bare text; it may be left out."""
+
+    type: Literal["llm_chat", "knowledge_base_chat", "search_engine_chat", "agent_chat"] = Field(
+        default="llm_chat",
+        description="模板类型，可选值：llm_chat，knowledge_base_chat，search_engine_chat，agent_chat",
+    )
+    name: str = Field(default="default", description="模板名称")
+
+
 class FoundDocument(BaseModel):
     """One element of search_docs' answer. `score` is a distance in [0, 2]: 2 − 2·similarity."""
 

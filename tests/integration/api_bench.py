@@ -37,7 +37,7 @@ MODELS = Models(
 BASE = "政策"
 LEAVE = "年假.txt", "员工每年有五天年假。"
 SICK = "病假.txt", "病假需要医院证明。"
-_ASKED = re.compile(r"<问题>(.*)</问题>", re.DOTALL)
+_ASKED = re.compile(r"<(问题|question)>(.*)</\1>", re.DOTALL)
 Piece = str | Exception | asyncio.Event
 
 
@@ -58,7 +58,7 @@ class TalkingModel:
         self.requests.append(request)
         prompt = request.messages[-1].content
         asked = _ASKED.search(prompt)
-        pieces = self.lines.pop(0) if self.lines else asked.group(1) if asked else prompt
+        pieces = self.lines.pop(0) if self.lines else asked.group(2) if asked else prompt
         whole = False
         try:
             for piece in pieces:

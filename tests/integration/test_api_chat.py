@@ -170,15 +170,6 @@ async def test_a_failure_half_way_is_the_last_event(api: ApiBench, stream: bool)
     assert last["msg"].startswith("The engine of the model 'talk' failed")
 
 
-async def test_an_unknown_prompt_is_named(api: ApiBench):
-    await api.filled()
-    (event,) = await api.events("/chat/knowledge_base_chat", about(prompt_name="nowhere", stream=True))
-    assert (event["code"], event["error"]["code"]) == (404, "prompt.not_found")
-    early = await api.post("/chat/chat", {"query": "x", "prompt_name": "nowhere", "stream": True})
-    assert (early.status_code, early.json()["code"]) == (200, 404)
-    assert api.model.requests == []
-
-
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("query", ["", " \n"])
 async def test_early_failures_are_plain_envelopes(api: ApiBench, query: str, stream: bool):

@@ -1,18 +1,20 @@
-"""GET /models: what can be chosen, and what runs."""
+"""GET /models: what can be chosen, and what runs. POST /server/get_prompt_template: a prompt as it is written."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
 from services.api.catalog.service import CatalogueService
-from services.wire.chatchat import Envelope, ServedModelBody
+from services.api.domain.ports import Prompts
+from services.foundation.http import language_of
+from services.wire.chatchat import Envelope, PromptTemplateRequest, ServedModelBody
 
 
-def router(service: CatalogueService) -> APIRouter:
-    """The endpoint over a service."""
-    routes = APIRouter(tags=["Catalogue"])
+def router(service: CatalogueService, prompts: Prompts, language: str) -> APIRouter:
+    """The endpoints over a service and the prompts. `language`: of a template, when a client names none."""
+    routes = APIRouter()
 
-    @routes.get("/models")
+    @routes.get("/models", tags=["Catalogue"])
     async def models() -> Envelope:
         entries = await service.models()
         return Envelope(
@@ -27,5 +29,10 @@ def router(service: CatalogueService) -> APIRouter:
                 for entry in entries
             ]
         )
+
+    @routes.post("/server/get_prompt_template", tags=["Server State"])
+    async def get_prompt_template(request: Request, body: PromptTemplateRequest | None = None) -> str:
+        asked = body or PromptTemplateRequest()
+        return prompts.template(asked.type, asked.name, language_of(request, language))
 
     return routes

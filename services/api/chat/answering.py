@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from services.api.chat.contexts import KnowledgeContext
+from services.api.chat.language import language_of
 from services.api.chat.leaning import leaned_on
 from services.api.chat.memory import MEMORIES
 from services.api.chat.memory.base import Memory
@@ -28,7 +29,8 @@ class Plain:
 
     def answer(self, question: Question) -> AsyncIterator[ChatEvent]:
         """The events. Raises PromptNotFound, UnknownVariant and WritingNeeded at once, not in the midst of a stream."""
-        text = self._speaker.prompts.render("llm_chat", question.prompt, {"input": question.text})
+        variables = {"input": question.text}
+        text = self._speaker.prompts.render("llm_chat", question.prompt, variables, language_of(question))
         return self._answer(question, text, _memory(self._speaker, question))
 
     async def _answer(self, question: Question, text: str, memory: Memory) -> AsyncIterator[ChatEvent]:
@@ -55,7 +57,8 @@ class Grounded:
         self._decides = decides
 
     def answer(self, question: Question) -> AsyncIterator[ChatEvent]:
-        """The events. Raises UnknownVariant and WritingNeeded at once, not in the midst of a stream."""
+        """The events. Raises PromptNotFound, UnknownVariant and WritingNeeded at once, not in the midst of a stream."""
+        self._speaker.prompts.template("knowledge_base_chat", question.prompt, language_of(question))
         return self._answer(question, _strategy(self._speaker, question), _memory(self._speaker, question))
 
     async def _answer(self, question: Question, strategy: Strategy, memory: Memory) -> AsyncIterator[ChatEvent]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import re
 import string
 from collections.abc import Container
 
+from services.api.chat.contexts import quoted
+from services.api.chat.fencing import untagged
+from services.api.chat.language import language_of
 from services.api.domain.answering import ModelRequest, Question, Sampling, Token
 from services.api.domain.conversation import Message
 from services.api.domain.ports import ChatModel, Condenser, Prompts
@@ -55,7 +59,10 @@ class RuleCondenser:
 
 
 class ModelCondenser:
-    """Asks the chat model to rewrite. Without history nothing is asked."""
+    """Asks the chat model to rewrite. Without history nothing is asked.
+
+    The model reads earlier answers, and they quote documents: what it writes is put into prompts without any tag.
+    """
 
     def __init__(self, model: ChatModel, prompts: Prompts) -> None:
         self._model = model
@@ -64,12 +71,13 @@ class ModelCondenser:
     async def condense(self, question: Question) -> str:
         if not question.history:
             return question.text
-        lines = [f"{message.role}: {message.content}" for message in question.history[-_HISTORY_MESSAGES:]]
-        prompt = self._prompts.render("condense", "default", {"history": "\n".join(lines), "question": question.text})
+        lines = [f"{message.role}: {quoted(message.content, ())}" for message in question.history[-_HISTORY_MESSAGES:]]
+        variables = {"history": "\n".join(lines), "question": question.text}
+        prompt = self._prompts.render("condense", "default", variables, language_of(question))
         request = ModelRequest(question.model, [Message("user", prompt)], Sampling(0.0, _REWRITE_TOKENS))
         async with closing(self._model.stream(request)) as events:
             pieces = [event.text async for event in events if isinstance(event, Token)]
-        return "".join(pieces).strip() or question.text
+        return untagged(html.unescape("".join(pieces))) or question.text
 
 
 class ChosenCondenser:

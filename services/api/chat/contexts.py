@@ -5,14 +5,32 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
+from services.api.chat.fencing import fenced, inert
 from services.api.domain.knowledge import Citation, Hit, KnowledgeBase, Place, Query, Wording
 from services.api.domain.ports import Retriever
 from services.api.domain.retrieval import Retrieved
 
 CITED = re.compile(r"\[\s*(\d{1,6}(?:[\s,，、]+\d{1,6})*)\s*\]")
 """[1], [1, 2]: what an answer cites; the group holds the numbers."""
-_NUMBER = re.compile(r"^(\s*)\[(\d+)\]", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """How a prompt says where a passage stands."""
+
+    source: str
+    page: str
+    sheet: str
+    row: str
+    rows: str
+
+
+_WORDS = {
+    "zh-CN": _Words("出处", "第 {0} 页", "工作表 {0}", "第 {0} 行", "第 {0}-{1} 行"),
+    "en": _Words("source", "page {0}", "worksheet {0}", "row {0}", "rows {0}-{1}"),
+}
 
 
 class KnowledgeContext:
@@ -61,23 +79,25 @@ class KnowledgeContext:
         )
 
 
-def numbered_context(citations: Sequence[Citation]) -> str:
-    """The passages as a prompt shows them: `[n] 出处: file place`, then the text.
+def numbered_context(citations: Sequence[Citation], language: str) -> str:
+    """The passages as a prompt shows them: `[n] 出处: file place` or `[n] source: …`, then the text.
 
-    Angle brackets and ampersands are escaped and numbers in brackets at the start of a line are widened, so that no
-    passage can imitate the prompt's own tags or another passage.
+    Both are fenced: no passage, file name or heading can imitate the prompt's own tags, a control token, another
+    passage, or a citation of one.
     """
+    words = _WORDS[language]
     return "\n\n".join(
-        f"[{citation.number}] 出处: {_inert(_source(citation))}\n{_inert(citation.read)}" for citation in citations
+        f"[{citation.number}] {words.source}: {_source(citation, words)}\n{fenced(citation.read)}"
+        for citation in citations
     )
 
 
 def quoted(text: str, numbers: Collection[int], *, escape: bool = True) -> str:
     """What a model wrote about passages, made safe to stand among them in the next prompt.
 
-    Angle brackets and ampersands are escaped, and of the numbers in brackets only those of the passages it read stay as
-    they are; others are widened: a passage that gives orders cannot make it speak for another one. Without `escape` it
-    is for a reader, not for a prompt.
+    It is inert, and of the numbers in brackets only those of the passages it read stay as they are; others are widened:
+    a passage that gives orders cannot make it speak for another one. Without `escape` it is for a reader, not for a
+    prompt.
     """
 
     def own(cited: re.Match[str]) -> str:
@@ -86,23 +106,20 @@ def quoted(text: str, numbers: Collection[int], *, escape: bool = True) -> str:
             return cited[0]
         return "".join(f"[{number}]" if int(number) in numbers else f"［{number}］" for number in found)
 
-    return CITED.sub(own, html.escape(html.unescape(text), quote=False) if escape else text)
+    return CITED.sub(own, inert(html.unescape(text)) if escape else text)
 
 
-def _inert(text: str) -> str:
-    return _NUMBER.sub(r"\1［\2］", html.escape(text, quote=False))
+def _source(citation: Citation, words: _Words) -> str:
+    parts = [f"{citation.file_name} {_where(citation.place, words)}", " > ".join(citation.place.heading)]
+    return fenced(" | ".join(" ".join(part.split()) for part in parts if part.strip()))
 
 
-def _source(citation: Citation) -> str:
-    parts = [f"{citation.file_name} {_where(citation.place)}".strip(), " > ".join(citation.place.heading)]
-    return " | ".join(part for part in parts if part)
-
-
-def _where(place: Place) -> str:
+def _where(place: Place, words: _Words) -> str:
     if place.page is not None:
-        return f"第 {place.page} 页"
-    sheet = f"工作表 {place.sheet}" if place.sheet else ""
+        return words.page.format(place.page)
+    sheet = words.sheet.format(place.sheet) if place.sheet else ""
     if place.row is None:
         return sheet
-    rows = f"第 {place.row} 行" if place.last_row in {None, place.row} else f"第 {place.row}-{place.last_row} 行"
+    is_one = place.last_row in {None, place.row}
+    rows = words.row.format(place.row) if is_one else words.rows.format(place.row, place.last_row)
     return f"{sheet} {rows}".strip()

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
+from services.api.chat.language import language_of
 from services.api.chat.speaking import Speaker
 from services.api.domain.answering import ChatEvent, Finished, ModelRequest, Question, Token
 from services.api.domain.conversation import Message
 from services.api.domain.knowledge import Hit, WhenNothingFound
 from services.foundation.sse import closing
-
-_IDEOGRAPH = re.compile(r"[\u3400-\u9fff]")
-_WORD = re.compile(r"[A-Za-z]+")
 
 
 class Sufficiency(Protocol):
@@ -68,15 +65,15 @@ async def unfounded(
     The sentences stand in `configs/prompts/nothing_found.yaml`.
     """
     policy = _policy(speaker, question)
-    language = language_of_text(query) or question.manner.language
+    language = language_of(question, query)
     if not asks_model(speaker, question):
-        yield Token(speaker.prompts.render("nothing_found", f"strict.{language}", {}))
+        yield Token(speaker.prompts.render("nothing_found", "strict", {}, language))
         yield Finished("stop")
         return
     if policy == "cautious":
-        yield Token(speaker.prompts.render("nothing_found", f"cautious.{language}", {}) + "\n\n")
+        yield Token(speaker.prompts.render("nothing_found", "cautious", {}, language) + "\n\n")
     prompt = "beyond" if policy == "cautious" else "empty"
-    text = speaker.prompts.render("knowledge_base_chat", prompt, {"question": query, "context": ""})
+    text = speaker.prompts.render("knowledge_base_chat", prompt, {"question": query, "context": ""}, language)
     request = ModelRequest(question.model, [*history, Message("user", text)], question.sampling)
     async with closing(speaker.say(request)) as events:
         async for event in events:
@@ -85,11 +82,3 @@ async def unfounded(
 
 def _policy(speaker: Speaker, question: Question) -> WhenNothingFound:
     return question.manner.when_nothing_found or speaker.answering.when_nothing_found
-
-
-def language_of_text(text: str) -> str | None:
-    """Whichever of "zh-CN" and "en" a text has more words of (an ideograph is one); None where it has none."""
-    ideographs, words = len(_IDEOGRAPH.findall(text)), len(_WORD.findall(text))
-    if ideographs == words == 0:
-        return None
-    return "zh-CN" if ideographs >= words else "en"

@@ -134,7 +134,8 @@ def _explained(found: Citations, answer: str) -> dict[str, JsonValue]:
 
 def _document(citation: Citation, base_url: str) -> str:
     link = _download(citation, base_url, preview=False)
-    return f"出处 [{citation.number}] [{citation.file_name}]({link}) \n\n{citation.excerpt}\n\n"
+    named = citation.file_name.value.replace("](", "]\\(")  # no name ends the link's text and begins one of its own
+    return f"出处 [{citation.number}] [{named}]({link}) \n\n{citation.excerpt}\n\n"
 
 
 def _download(citation: Citation, base_url: str, *, preview: bool) -> str:

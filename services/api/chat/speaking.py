@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from services.api.chat.fencing import without_control_tokens
 from services.api.domain.answering import Finished, ModelRequest, Token
+from services.api.domain.conversation import Message
 from services.api.domain.ports import ChatModel, Condenser, Prompts
 from services.foundation.errors import ProviderFailed
 from services.foundation.settings.tree import Answering, ServedModel
@@ -80,8 +82,12 @@ class Speaker:
         return self.answering.context_tokens if known is None else known.context_tokens
 
     async def say(self, request: ModelRequest) -> AsyncIterator[Token | Finished]:
-        """Stream an answer. Closing the iterator stops the engine."""
-        async with closing(self.model.stream(request)) as events:
+        """Stream an answer. Closing the iterator stops the engine.
+
+        Earlier answers may quote a document's control tokens: they are broken here, for every answer.
+        """
+        safe = replace(request, messages=[_without_control_tokens(message) for message in request.messages])
+        async with closing(self.model.stream(safe)) as events:
             async for event in events:
                 yield event
 
@@ -99,3 +105,9 @@ class Speaker:
         if finished is None:
             raise ProviderFailed(model=request.model, reason="the stream ended before the answer did")
         return Heard("".join(pieces), finished)
+
+
+def _without_control_tokens(message: Message) -> Message:
+    if message.role != "assistant":
+        return message
+    return replace(message, content=without_control_tokens(message.content))

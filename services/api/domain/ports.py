@@ -390,11 +390,13 @@ class FormerRecords(Protocol):
 
 
 class Prompts(Protocol):
-    """Named templates with declared variables.
+    """Named templates with declared variables, in the language of the question where there is one.
 
     Raises PromptNotFound for an unknown use or name and InvalidPrompt for a template that cannot be rendered.
     """
 
-    def render(self, use: str, name: str, variables: Mapping[str, str]) -> str: ...
+    def render(self, use: str, name: str, variables: Mapping[str, str], language: str) -> str: ...
+
+    def template(self, use: str, name: str, language: str) -> str: ...
 
     def names(self, use: str) -> list[str]: ...

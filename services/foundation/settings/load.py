@@ -118,7 +118,16 @@ def read_settings(folder: Path | None = None, **overrides: Any) -> Settings:
         raise BadSettings([_sentence(problem, where) for problem in failure.errors()]) from failure
     except SettingsError as failure:
         raise BadSettings([f"the environment: {failure}; a list or a branch is written as JSON"]) from failure
-    return _with_keys(Settings.model_validate(read.model_dump()))
+    return _with_prompts(_with_keys(Settings.model_validate(read.model_dump())), where)
+
+
+def _with_prompts(settings: Settings, folder: Path) -> Settings:
+    """The same settings, with the folder of the operator's prompts. One that was named and is none is a mistake."""
+    named = settings.server.prompts_dir
+    if named is not None and not named.is_dir():
+        raise BadSettings([f"server.prompts_dir: the folder {named} does not exist"])
+    server = settings.server.model_copy(update={"prompts_dir": named or folder / "prompts"})
+    return settings.model_copy(update={"server": server})
 
 
 def _with_keys(settings: Settings) -> Settings:

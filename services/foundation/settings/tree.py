@@ -116,6 +116,10 @@ class Server(Node):
         default="zh-CN", description="Language of API sentences when a client names none."
     )
     data_dir: Path = Field(default=Path("knowledge_base"), description="Knowledge bases and the metadata database.")
+    prompts_dir: Path | None = Field(
+        default=None,
+        description="Your own prompts, which stand before the shipped ones; None: folder `prompts` beside the YAML.",
+    )
     logging: Logging = Field(default=Logging(), description="Logs.")
 
     @model_validator(mode="after")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from services.api.bootstrap import Replacements, Role, build
-from services.foundation.errors import ChatchatError, InvalidSetting, UnknownVariant
+from services.foundation.errors import ChatchatError, InvalidPrompt, InvalidSetting, UnknownVariant
 from services.foundation.settings.tree import Settings
 
 
@@ -53,3 +53,13 @@ def test_what_cannot_be_built_is_told_at_the_start(
 ) -> None:
     with pytest.raises(failure, match=said):
         build(settings(tmp_path, **knowledge), Replacements())
+
+
+def test_a_prompt_that_cannot_be_rendered_is_told_at_the_start(tmp_path: Path) -> None:
+    own = tmp_path / "prompts"
+    own.mkdir()
+    chosen = Settings.model_validate({"server": {"data_dir": tmp_path / "kept", "prompts_dir": own}})
+    build(chosen, Replacements())
+    (own / "llm_chat.yaml").write_text("mine: {variables: [input], template: '{{ inptu }}'}", encoding="utf-8")
+    with pytest.raises(InvalidPrompt, match="inptu is used but not declared"):
+        build(chosen, Replacements())

@@ -186,7 +186,9 @@ def test_the_model_is_an_entry_of_the_shipped_file(tmp_path: Path, monkeypatch: 
 
 def test_the_prompt_is_rendered_with_what_its_use_is_given(tmp_path: Path):
     (tmp_path / "knowledge_base_chat.yaml").write_text(blocks("add-a-prompt", "yaml")[0], encoding="utf-8")
-    said = FilePrompts(tmp_path).render("knowledge_base_chat", "brief", {"context": "[1] 甲", "question": "乙？"})
+    prompts = FilePrompts(tmp_path, ROOT / "configs" / "prompts")
+    prompts.check()
+    said = prompts.render("knowledge_base_chat", "brief", {"context": "[1] 甲", "question": "乙？"}, "en")
     assert said == "<已知信息>\n[1] 甲\n</已知信息>\n\n<问题>乙？</问题>"
 
 

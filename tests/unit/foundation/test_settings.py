@@ -292,3 +292,17 @@ def test_a_password_in_the_database_url_is_not_shown() -> None:
     assert "hunter2" not in repr(settings) + str(settings.model_dump())
     model = ServedModel(task="chat", engine="openai_compatible", options={"api_key": "hunter2"})
     assert "hunter2" not in repr(model)
+
+
+def test_own_prompts_lie_beside_the_settings_or_where_they_say(write: Write, tmp_path: Path):
+    folder = write(server="")
+    assert read_settings(folder).server.prompts_dir == tmp_path / "prompts"
+    own = tmp_path / "own"
+    own.mkdir()
+    write(server=f"prompts_dir: {own}")
+    assert read_settings(folder).server.prompts_dir == own
+
+
+def test_a_folder_of_prompts_that_is_named_must_be_there(write: Write, tmp_path: Path):
+    folder = write(server=f"prompts_dir: {tmp_path / 'none'}")
+    assert problems(folder) == f"server.prompts_dir: the folder {tmp_path / 'none'} does not exist"

@@ -8,7 +8,7 @@ from typing import ClassVar
 from services.api.chat.speaking import Speaker
 from services.api.chat.strategies.base import Grounding
 from services.api.chat.strategies.map_reduce import MapReduce
-from services.api.chat.strategies.packing import fitting, passage_tokens
+from services.api.chat.strategies.packing import fitting
 from services.api.chat.strategies.steps import Steps
 from services.api.chat.strategies.stuff import Stuff
 from services.api.domain.answering import ChatEvent
@@ -24,7 +24,7 @@ class Auto:
 
     def answer(self, grounding: Grounding) -> AsyncIterator[ChatEvent]:
         steps = Steps(self._speaker, grounding)
-        fit = fitting(grounding.citations, passage_tokens, steps.room(steps.whole_prompt("")))
+        fit = fitting(grounding.citations, steps.passage_tokens, steps.room(steps.whole_prompt("")))
         is_whole = len(fit) == len(grounding.citations)
         if is_whole or not self._speaker.writes(grounding.question.model):
             return Stuff(self._speaker).answer(grounding)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from services.api.chat.contexts import numbered_context, quoted
+from services.api.chat.contexts import quoted
 from services.api.chat.nothing_found import unfounded
 from services.api.chat.speaking import Speaker
 from services.api.chat.strategies.base import Grounding
@@ -36,7 +36,7 @@ class MapReduce:
 
     async def answer(self, grounding: Grounding) -> AsyncIterator[ChatEvent]:
         steps = Steps(self._speaker, grounding)
-        groups = [(numbers(group), numbered_context(group)) for group in steps.groups(steps.step_prompt("extract", ""))]
+        groups = [(numbers(group), steps.shown(group)) for group in steps.groups(steps.step_prompt("extract", ""))]
         room = steps.room(steps.whole_prompt(""))
         found = await _fewer(steps, await _read(steps, groups), room)
         read = fitting(found, _tokens, room)

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from services.api.chat.contexts import numbered_context, quoted
+from services.api.chat.contexts import quoted
 from services.api.chat.speaking import Speaker
 from services.api.chat.strategies.base import Grounding
 from services.api.chat.strategies.steps import Steps, numbers
@@ -47,7 +47,7 @@ class MapRerank:
     async def answer(self, grounding: Grounding) -> AsyncIterator[ChatEvent]:
         steps = Steps(self._speaker, grounding)
         groups = steps.groups(steps.step_prompt("rate", ""))
-        texts = await steps.ask_all([steps.step_prompt("rate", numbered_context(group)) for group in groups])
+        texts = await steps.ask_all([steps.step_prompt("rate", steps.shown(group)) for group in groups])
         rated = [(group, read_rating(text)) for group, text in zip(groups, texts, strict=True)]
         answers = [(found, numbers(group)) for group, found in rated if found is not None]
         if not answers:

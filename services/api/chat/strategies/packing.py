@@ -7,9 +7,6 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from services.api.chat.contexts import numbered_context
-from services.api.domain.knowledge import Citation
-
 T = TypeVar("T")
 _LETTERS = re.compile(r"[A-Za-z\s]")
 _TOKENS_PER_LETTER = 0.3
@@ -28,11 +25,6 @@ def estimate_tokens(text: str) -> int:
     """
     letters = len(_LETTERS.findall(text))
     return math.ceil(letters * _TOKENS_PER_LETTER) + len(text) - letters
-
-
-def passage_tokens(citation: Citation) -> int:
-    """A passage as a prompt shows it, with what separates it from the next."""
-    return estimate_tokens(numbered_context([citation])) + _SEPARATOR_TOKENS
 
 
 def text_tokens(text: str) -> int:

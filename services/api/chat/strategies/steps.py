@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
+from services.api.chat.contexts import numbered_context
+from services.api.chat.language import language_of
 from services.api.chat.speaking import Speaker
 from services.api.chat.strategies.base import Grounding
-from services.api.chat.strategies.packing import MESSAGE_TOKENS, estimate_tokens, pack, passage_tokens
+from services.api.chat.strategies.packing import MESSAGE_TOKENS, estimate_tokens, pack, text_tokens
 from services.api.domain.answering import ChatEvent, Finished, ModelRequest, Sampling
 from services.api.domain.conversation import Message
 from services.api.domain.knowledge import Citation
@@ -24,6 +26,7 @@ class Steps:
     def __init__(self, speaker: Speaker, grounding: Grounding) -> None:
         self._speaker = speaker
         self._grounding = grounding
+        self._language = language_of(grounding.question, grounding.query)
         self._allowed = asyncio.Semaphore(speaker.answering.parallel_calls)
         self._prompt_tokens = 0
         self._completion_tokens = 0
@@ -38,12 +41,21 @@ class Steps:
     def whole_prompt(self, context: str) -> str:
         """The prompt of the question's choice, over passages or what was drawn from them."""
         variables = {"question": self._grounding.query, "context": context}
-        return self._speaker.prompts.render("knowledge_base_chat", self._grounding.question.prompt, variables)
+        name = self._grounding.question.prompt
+        return self._speaker.prompts.render("knowledge_base_chat", name, variables, self._language)
 
     def step_prompt(self, name: str, context: str, **more: str) -> str:
         """A prompt of `configs/prompts/answer_steps.yaml`."""
         variables = {"question": self._grounding.query, "context": context, **more}
-        return self._speaker.prompts.render("answer_steps", name, variables)
+        return self._speaker.prompts.render("answer_steps", name, variables, self._language)
+
+    def shown(self, citations: Sequence[Citation]) -> str:
+        """Passages as a prompt of the question's language shows them."""
+        return numbered_context(citations, self._language)
+
+    def passage_tokens(self, citation: Citation) -> int:
+        """A passage as it is shown, with what separates it from the next."""
+        return text_tokens(self.shown([citation]))
 
     def room(self, frame: str, *, spare: int = 0) -> int:
         """Tokens left for passages in the last call: beside its prompt, the history, the answer, and `spare`."""
@@ -54,7 +66,7 @@ class Steps:
     def groups(self, frame: str, *, spare: int = 0) -> list[tuple[Citation, ...]]:
         """The passages as they are read together: as the settings say, or less where the model takes less."""
         budget = min(self._speaker.answering.group_tokens, self.room(frame, spare=spare))
-        return pack(self._grounding.citations, passage_tokens, budget)
+        return pack(self._grounding.citations, self.passage_tokens, budget)
 
     async def ask(self, text: str, sampling: Sampling | None = None) -> str:
         """One whole text; greedy, and as long as a step may be, unless said otherwise."""

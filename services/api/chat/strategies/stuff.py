@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import ClassVar
 
-from services.api.chat.contexts import numbered_context
 from services.api.chat.speaking import Speaker
 from services.api.chat.strategies.base import Grounding
-from services.api.chat.strategies.packing import fitting, passage_tokens
+from services.api.chat.strategies.packing import fitting
 from services.api.chat.strategies.steps import Steps, numbers
 from services.api.domain.answering import Approach, ChatEvent
 from services.foundation.sse import closing
@@ -24,8 +23,8 @@ class Stuff:
 
     async def answer(self, grounding: Grounding) -> AsyncIterator[ChatEvent]:
         steps = Steps(self._speaker, grounding)
-        read = fitting(grounding.citations, passage_tokens, steps.room(steps.whole_prompt("")))
-        prompt = steps.whole_prompt(numbered_context(read))
+        read = fitting(grounding.citations, steps.passage_tokens, steps.room(steps.whole_prompt("")))
+        prompt = steps.whole_prompt(steps.shown(read))
         yield Approach("stuff", left_out=numbers(grounding.citations[len(read) :]))
         async with closing(steps.last(prompt)) as events:
             async for event in events:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from services.api.chat.answering import Grounded
 from services.api.chat.contexts import KnowledgeContext
-from services.api.chat.nothing_found import AnyHit, LikelyHit, Sufficiency, language_of_text
+from services.api.chat.nothing_found import AnyHit, LikelyHit, Sufficiency
 from services.api.chat.speaking import Speaker
 from services.api.domain.answering import Approach, ChatEvent, Citations, Finished, Manner, Question, Token
 from services.api.domain.knowledge import Hit
@@ -115,13 +115,6 @@ async def test_hits_that_do_not_suffice_are_not_cited():
 def test_any_hit_suffices_and_none_does_not():
     assert AnyHit().suffices("q", [hit("x", similarity=0.0)])
     assert not AnyHit().suffices("q", [])
-
-
-@pytest.mark.parametrize(
-    ("text", "language"), [("年假", "zh-CN"), ("leave", "en"), ("什么是 API", "zh-CN"), ("?1", None)]
-)
-def test_the_language_of_a_text_is_that_of_most_of_its_words(text: str, language: str | None):
-    assert language_of_text(text) == language
 
 
 @pytest.mark.parametrize("name", ["map_reduce", "map_rerank", "refine"])

@@ -218,3 +218,11 @@ async def test_closing_the_render_closes_the_answer(number: int):
         pass
     await render.aclose()
     assert source.closed
+
+
+async def test_no_file_name_ends_the_text_of_its_link():
+    context = KnowledgeContext(ListRetriever(), [BASE], top_k=3, min_similarity=0.0)
+    named = answer(*context.cite([hit("x", file="a](b) [c].md")]))
+    (line,) = [line async for line in knowledge_events(named, API, stream=False)]
+    (document,) = json.loads(line)["docs"]
+    assert document.startswith(f"出处 [1] [a]\\(b) [c].md]({API}{LINK}a%5D%28b%29+%5Bc%5D.md)")

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.api.chat.contexts import KnowledgeContext, numbered_context
-from services.api.chat.strategies.packing import estimate_tokens, fitting, pack, passage_tokens
-from tests.unit.api.chat.samples import BASE, ListRetriever, hit
+from services.api.chat.strategies.packing import estimate_tokens, fitting, pack
+from services.api.chat.strategies.steps import Steps
+from tests.fakes.chat_model import FakeChatModel
+from tests.unit.api.chat.strategies.bench import grounding, speaker
 
-CONTEXT = KnowledgeContext(ListRetriever(), [BASE], top_k=3, min_similarity=0.0)
 TEXTS = st.lists(st.text(alphabet="年假a b\n12<&[]", min_size=1, max_size=60), max_size=12)
 
 
@@ -41,9 +41,10 @@ def test_no_group_could_have_taken_the_next_item(texts: list[str], budget: int):
 
 @given(TEXTS, st.integers(0, 300))
 def test_a_group_fits_as_a_prompt_shows_it(texts: list[str], budget: int):
-    cited = CONTEXT.cite([hit(text) for text in texts])
-    for group in pack(cited, passage_tokens, budget):
-        assert len(group) == 1 or estimate_tokens(numbered_context(group)) <= budget
+    given = grounding(*texts)
+    steps = Steps(speaker(FakeChatModel()), given)
+    for group in pack(given.citations, steps.passage_tokens, budget):
+        assert len(group) == 1 or estimate_tokens(steps.shown(group)) <= budget
 
 
 @given(TEXTS, st.integers(0, 120))
