@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator
 
 from services.api.chat.contexts import KnowledgeContext
 from services.api.chat.language import language_of
-from services.api.chat.leaning import leaned_on
 from services.api.chat.memory import MEMORIES
 from services.api.chat.memory.base import Memory
 from services.api.chat.nothing_found import Sufficiency, asks_model, sufficiency, unfounded
 from services.api.chat.speaking import Speaker
 from services.api.chat.strategies import STRATEGIES
 from services.api.chat.strategies.base import Grounding, Strategy
+from services.api.chat.wordings import wordings
 from services.api.domain.answering import ChatEvent, Citations, ModelRequest, Question
 from services.api.domain.conversation import Message
 from services.foundation.errors import WritingNeeded
@@ -63,8 +63,7 @@ class Grounded:
 
     async def _answer(self, question: Question, strategy: Strategy, memory: Memory) -> AsyncIterator[ChatEvent]:
         query = await self._speaker.condenser.condense(question)
-        is_whole = self._speaker.rewrites(question.model)  # the model knows what was said before
-        retrieved = await self._context.gather(query, () if is_whole else leaned_on(question, query))
+        retrieved = await self._context.gather(query, await wordings(self._speaker, question, query))
         decides = self._decides or sufficiency(self._speaker, question)
         if not decides.suffices(query, retrieved.hits):
             yield Citations(query, (), retrieved.explanation)

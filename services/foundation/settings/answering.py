@@ -41,6 +41,13 @@ class Answering(Node):
     )
     step_tokens: int = Field(default=512, ge=16, description="Longest text a step before the last may write.")
     parallel_calls: int = Field(default=4, ge=1, le=64, description="Steps of one answer asked at the same time.")
+    wordings: int = Field(
+        default=0,
+        ge=0,
+        le=5,
+        description="In how many other wordings of the chat model's a question is searched too; only of models that "
+        "rewrite. Each costs a search, and all of them one call more.",
+    )
     memory: str = Field(
         default="window", description="What of a history the model is shown: window, token_budget or running_summary."
     )
