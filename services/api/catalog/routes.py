@@ -1,15 +1,15 @@
-"""GET /models: what can be chosen, and what runs."""
+"""GET /models: what can be chosen, and what runs. GET /server/answering: how a question may ask to be answered."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter
 
 from services.api.catalog.service import CatalogueService
-from services.wire.chatchat import Envelope, ServedModelBody
+from services.wire.chatchat import AnsweringOptions, Envelope, PresetBody, ServedModelBody
 
 
 def router(service: CatalogueService) -> APIRouter:
-    """The endpoint over a service."""
+    """The endpoints over a service."""
     routes = APIRouter(tags=["Catalogue"])
 
     @routes.get("/models")
@@ -27,5 +27,20 @@ def router(service: CatalogueService) -> APIRouter:
                 for entry in entries
             ]
         )
+
+    @routes.get("/server/answering")
+    async def answering() -> Envelope:
+        ways = service.ways()
+        options = AnsweringOptions(
+            presets=[PresetBody(name=name, **preset.model_dump()) for name, preset in ways.presets.items()],
+            strategies=list(ways.strategies),
+            memories=list(ways.memories),
+            policies=list(ways.policies),
+            strategy=ways.defaults.strategy,
+            memory=ways.defaults.memory,
+            when_nothing_found=ways.defaults.when_nothing_found,
+            top_k=ways.top_k,
+        )
+        return Envelope(data=options.model_dump())
 
     return routes
