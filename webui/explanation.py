@@ -10,6 +10,7 @@ from webui.i18n import Texts
 
 _STAGES = ("keyword", "embed", "dense", "fetch", "rerank")
 _NONE = "–"
+_BELOW = " > "
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,9 @@ def fate_of(candidate: CandidateBody, reading: Reading, texts: Texts) -> str:
 
 def place_of(candidate: CandidateBody, texts: Texts, *, named: bool) -> str:
     """Base (where there are several), file and place of a candidate."""
-    parts = [candidate.knowledge_base if named else None, candidate.file_name, *place_words(candidate.place, texts)]
+    heading = str(candidate.place.get("heading") or "").rpartition(_BELOW)[2]  # the others rarely tell two apart
+    place = place_words({**candidate.place, "heading": heading or None}, texts)
+    parts = [candidate.knowledge_base if named else None, candidate.file_name, *place]
     return " · ".join(part for part in parts if part) or candidate.chunk_id
 
 

@@ -10,8 +10,8 @@ from webui.i18n import Texts
 from webui.markdown import marked_in
 from webui.marks import Mark
 
-SIGNS = {"partly": ":orange[:material/contrast:]", "unsupported": ":red[:material/circle:]"}
-"""Told apart by their form as well: half filled, empty. Icons of Streamlit's own font, left out when text is copied."""
+SIGNS = {"partly": ":orange[◐]", "unsupported": ":red[○]"}
+"""Told apart by their form as well: half filled, empty. No icons: a line may end before one, hard space or not."""
 _SENTENCE_CHARS = 80
 _LIST = re.compile(r"^(?:[\s>|]|[-*+]\s|\d{1,9}[.)]\s)+")
 _MARKUP = re.compile(r"\*\*|`|\|")
@@ -25,7 +25,7 @@ def prose_of(answer: str, support: Sequence[SupportBody]) -> tuple[SupportBody, 
 
 
 def marks_of(support: Sequence[SupportBody]) -> list[Mark]:
-    """A mark behind each sentence that is supported in part or not at all; the space before it never wraps."""
+    """A mark behind each sentence that is supported in part or not at all, on the line where that ends."""
     return [_mark(sentence) for sentence in doubtful(support)]
 
 

@@ -272,8 +272,7 @@ def _chat(app: FastAPI, script: Script) -> None:  # noqa: C901 - a list of endpo
         if body["query"] == "nobody":
             raise NoWorker(model="qwen3")
         if body.get("strategy") == "map_reduce":
-            what = "the answering strategy map_reduce"
-            raise WritingNeeded(model="extractive", what=what, instead="'stuff' or 'auto'")
+            raise WritingNeeded(model="extractive", what="map_reduce", instead="stuff / auto")
         language = language_of(request, "zh-CN")
         return event_response(events(body, key), failure=lambda e: json.dumps(envelope_body(e, "r1", language)))
 

@@ -15,17 +15,19 @@ from webui.markdown import plain
 from webui.page import Page
 from webui.state import similarity_of
 
+# Enter, or leaving the field, searches at once; without "live" Streamlit says so in English, whatever the page speaks.
+_UNTIL_ENTER = "30s"
+
 
 def show_search_test(base: str, others: Sequence[str], page: Page) -> None:
     """Draw the query and its hits; `others`: the bases that can be searched as well."""
     texts = page.texts
     st.caption(plain(texts("search.lead")))
-    with st.form("search", border=False):
-        query_place, limit_place = st.columns([4, 1], vertical_alignment="bottom")
-        query = query_place.text_input(plain(texts("search.query")), key="search-query")
-        limit = limit_place.number_input(plain(texts("settings.top_k")), 1, 20, 5, key="search-limit")
-        more_bases = choose_more_bases("search-more-bases", others, page)
-        st.form_submit_button(plain(texts("search.start")), key="search-start", icon=":material/search:")
+    query_place, limit_place = st.columns([4, 1], vertical_alignment="bottom")
+    query = query_place.text_input(plain(texts("search.query")), key="search-query", live=_UNTIL_ENTER)
+    limit = limit_place.number_input(plain(texts("settings.top_k")), 1, 20, 5, key="search-limit")
+    more_bases = choose_more_bases("search-more-bases", others, page)
+    st.button(plain(texts("search.start")), key="search-start", icon=":material/search:")
     if not query or not query.strip():
         return
     wanted = SearchRequest(query=query.strip(), knowledge_base_name=base, top_k=int(limit))

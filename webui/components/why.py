@@ -14,7 +14,8 @@ from webui.page import Page
 from webui.state import Turn
 from webui.support import SIGNS, count_of, doubtful, line_of, prose_of
 
-_NARROW, _WIDE, _WIDEST = 76, 116, 220  # pixels
+_WIDTHS = {"fate": 118, "passage": 220, "fused": 62, "final": 62}  # pixels
+_WIDTH = 78
 
 
 def shown_support(turn: Turn) -> tuple[SupportBody, ...]:
@@ -28,7 +29,7 @@ def show_legend(support: Sequence[SupportBody], page: Page) -> None:
         return
     texts = page.texts
     kinds = [kind for kind in SIGNS if any(sentence.support == kind for sentence in support)]
-    signs = [f"{SIGNS[kind]} {plain(texts(f'support.{kind}'))}" for kind in kinds]
+    signs = [f"{SIGNS[kind]}\u00a0{plain(texts(f'support.{kind}'))}" for kind in kinds]
     whole = plain(texts("support.all"))
     st.caption("\u2003".join(signs or [f":material/check: {whole}"]), help=plain(texts("support.help")))
 
@@ -73,7 +74,7 @@ def _search(why: WhyBody, reading: Reading, page: Page) -> None:
     st.caption(plain(texts("why.candidates_lead", count=len(why.candidates), used=used)))
     if why.candidates:
         columns = columns_of(why, reading, texts)
-        widths = dict.fromkeys(columns, _NARROW) | {texts("column.fate"): _WIDE, texts("column.passage"): _WIDEST}
+        widths = dict.fromkeys(columns, _WIDTH) | {texts(f"column.{name}"): width for name, width in _WIDTHS.items()}
         config = {name: st.column_config.TextColumn(width=width) for name, width in widths.items()}
         st.dataframe(columns, hide_index=True, column_config=config)
 

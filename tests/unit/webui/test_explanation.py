@@ -52,8 +52,8 @@ def test_a_candidate_is_a_row_of_ranks_and_shares() -> None:
     why = WhyBody(query="q", arms=[arm(), arm("dense")], candidates=[CUT, USED, GONE], milliseconds={})
     columns = columns_of(why, Reading({"a": 1}), EN)
     assert columns == {
-        "Outcome": ["In the prompt as [1]", "Ranked too low", "Deleted or changing"],
-        "Passage": ["a.pdf · page 12 · 第三章 > 部署", "b.pdf", "c"],
+        "Outcome": ["In prompt [1]", "Ranked too low", "Gone, or new"],
+        "Passage": ["a.pdf · page 12 · 部署", "b.pdf", "c"],
         "Keywords": ["5 · 50%", "1 · 75%", "2 · 70%"],
         "Vectors": ["1 · 81%", "–", "–"],
         "Fused": ["3", "1", "2"],
@@ -65,7 +65,7 @@ def test_a_candidate_is_a_row_of_ranks_and_shares() -> None:
 
 def test_where_several_bases_were_searched_a_candidate_names_its_own() -> None:
     why = WhyBody(query="q", arms=[arm(), arm(knowledge_base="另一个")], candidates=[USED], milliseconds={})
-    assert columns_of(why, Reading({}), EN)["Passage"] == ["手册 · a.pdf · page 12 · 第三章 > 部署"]
+    assert columns_of(why, Reading({}), EN)["Passage"] == ["手册 · a.pdf · page 12 · 部署"]
     rows = candidate("e", 1, "cut", place={"sheet": "S", "row": 2, "last_row": 4})
     assert place_of(rows, EN, named=False) == "e.pdf · sheet S · rows 2–4"
 
@@ -73,9 +73,9 @@ def test_where_several_bases_were_searched_a_candidate_names_its_own() -> None:
 @pytest.mark.parametrize(
     ("reading", "fate"),
     [
-        (Reading({"a": 2}), "In the prompt as [2]"),
-        (Reading({"a": 2}, [2]), "Not read: no room for [2]"),
-        (Reading({}), "Not enough to answer"),
+        (Reading({"a": 2}), "In prompt [2]"),
+        (Reading({"a": 2}, [2]), "No room [2]"),
+        (Reading({}), "Not enough"),
         (Reading({}, is_answer=False), "Result"),
     ],
 )

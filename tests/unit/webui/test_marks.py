@@ -55,7 +55,7 @@ def test_marks_of_other_places_are_left_out() -> None:
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_an_attack_stays_harmless_wherever_a_mark_falls(attack: str) -> None:
     for end in range(1, len(attack) + 1):
-        written = inert(attack, [Mark(0, end, "\u00a0:red[:material/circle:]")])
+        written = inert(attack, [Mark(0, end, "\u00a0:red[○]")])
         assert live_parts(written) == []
 
 
