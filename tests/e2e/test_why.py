@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import Page, expect
 
-from tests.e2e.test_browser import ask, page, settled
+from tests.e2e.test_browser import ask, choose, page, settled
 from tests.stack import Stack
 
 __all__ = ["page"]
@@ -33,11 +33,8 @@ def test_an_answer_and_a_search_say_why(page: Page, stack: Stack) -> None:
 def test_what_the_model_cannot_do_is_a_sentence(page: Page, stack: Stack) -> None:
     page.goto(stack.webui_url)
     settled(page)
-    sidebar = page.get_by_test_id("stSidebar")
-    sidebar.get_by_text("更多设置").click()
-    box = sidebar.get_by_role("combobox", name="原文读法")
-    box.click()
-    page.get_by_role("option", name="逐组读").click()
+    page.get_by_test_id("stSidebar").get_by_text("更多设置").click()
+    choose(page, "原文读法", "逐组读")
     ask(page, QUESTION)
     expect(page.get_by_test_id("stAlert")).to_contain_text("extractive")
     expect(page.get_by_test_id("stAlert")).to_contain_text("stuff")
