@@ -178,9 +178,9 @@ def _reranker(settings: Settings, client: OpenAIClient, keywords: TextIndex) -> 
     return LightReranker(keywords) if model is None else GatewayReranker(client, model)
 
 
-def _schedule(settings: Settings, inspection: Inspection) -> InspectionSchedule | None:
+def _schedule(settings: Settings, inspection: Inspection) -> InspectionSchedule:
     hours = settings.knowledge.check_hours
-    return InspectionSchedule(inspection, settings.server.data_dir, timedelta(hours=hours)) if hours else None
+    return InspectionSchedule(inspection, settings.server.data_dir, timedelta(hours=hours) if hours else None)
 
 
 def _parser(settings: Settings, folders: ContentFolders) -> ParserPool:

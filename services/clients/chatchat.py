@@ -21,6 +21,7 @@ from services.foundation.sse import read_events_sync, split_lines_sync
 from services.wire.chatchat import (
     AnsweringBody,
     AnsweringOptions,
+    BaseAnswering,
     CancelDocs,
     ChatRequest,
     CitationBody,
@@ -38,6 +39,7 @@ from services.wire.chatchat import (
     SearchRequest,
     ServedModelBody,
     SupportBody,
+    UpdateAnswering,
     UpdateDocs,
     WhyBody,
 )
@@ -128,6 +130,13 @@ class ChatchatClient:
     def delete_knowledge_base(self, name: str) -> None:
         """Delete a base with its files."""
         self._post("/knowledge_base/delete_knowledge_base", name)
+
+    def choose_answering(self, name: str, answering: BaseAnswering) -> None:
+        """Say how questions to a base are answered; what it said before is forgotten."""
+        self._post(
+            "/knowledge_base/update_answering",
+            UpdateAnswering(knowledge_base_name=name, answering=answering).model_dump(),
+        )
 
     def files(self, base: str) -> list[FileDetails]:
         """Every file of a base."""

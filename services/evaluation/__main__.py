@@ -14,7 +14,7 @@ from rich.progress import Progress
 
 from services.clients.chatchat import ChatchatClient
 from services.evaluation.asking import Asking
-from services.evaluation.calibrating import calibrate
+from services.evaluation.calibrating import apply, calibrate
 from services.evaluation.comparing import Bootstrap, compare
 from services.evaluation.flags import parser
 from services.evaluation.generating.facts import facts
@@ -43,9 +43,7 @@ def main(arguments: Sequence[str]) -> int:
             case "compare":
                 return _compare(given, console)
             case "calibrate":
-                found = calibrate(read_result(given.result), most_false_refusals=given.false_refusals)
-                show_calibration(found, console)
-                return 0
+                return _calibrate(given, console)
             case "generate":
                 return _generate(given, load_settings(), console)
             case _:
@@ -84,6 +82,18 @@ def _generate(given: argparse.Namespace, settings: Settings, console: Console) -
     console.print(f"{len(made)} questions in {given.out}", markup=False)
     if asked is not None and asked.unread + asked.unfounded:
         console.print(f"dropped: {asked.unread} unreadable answers, {asked.unfounded} not found in their passage")
+    return 0
+
+
+def _calibrate(given: argparse.Namespace, console: Console) -> int:
+    result = read_result(given.result)
+    found = calibrate(result, most_false_refusals=given.false_refusals)
+    show_calibration(found, console)
+    if given.apply:
+        base = result.configuration.base
+        with _client(given, load_settings()) as client:
+            apply(client, base, found)
+        console.print(f"the base {base} is strict now, from a relevance of {found.threshold} on", markup=False)
     return 0
 
 

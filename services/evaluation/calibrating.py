@@ -1,12 +1,13 @@
-"""From which relevance on a passage answers: `knowledge.answering.sufficient_relevance`, found from a run."""
+"""From which relevance on a passage answers, found from a run: `sufficient_relevance` of the settings or of a base."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
+from services.clients.chatchat import ChatchatClient
 from services.evaluation.records import RunResult
-from services.foundation.errors import EvaluationRefused
+from services.foundation.errors import EvaluationRefused, KnowledgeBaseNotFound
 
 MEASURE = "best_relevance"
 
@@ -56,3 +57,16 @@ def calibrate(result: RunResult, *, most_false_refusals: float) -> Calibration:
         answerable=len(answerable),
         unanswerable=len(others),
     )
+
+
+def apply(client: ChatchatClient, base: str, found: Calibration) -> None:
+    """Make a base strict with the threshold; what else it says of answers stays.
+
+    Raises:
+        KnowledgeBaseNotFound: there is no such base any more.
+    """
+    details = next((one for one in client.knowledge_bases() if one.name == base), None)
+    if details is None:
+        raise KnowledgeBaseNotFound(name=base)
+    chosen = {"when_nothing_found": "strict", "sufficient_relevance": found.threshold}
+    client.choose_answering(base, details.answering.model_copy(update=chosen))

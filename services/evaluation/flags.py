@@ -35,8 +35,12 @@ def _at_least(least: int, most: int | None = None) -> Callable[[str], int]:
     return number
 
 
-def _reaching(made: argparse.ArgumentParser) -> None:
+def _based(made: argparse.ArgumentParser) -> None:
     made.add_argument("--base", required=True, metavar="NAME", help="the knowledge base")
+    _reaching(made)
+
+
+def _reaching(made: argparse.ArgumentParser) -> None:
     made.add_argument("--api", metavar="URL", help="address of the API; default: as configured")
     made.add_argument(
         "--key-file",
@@ -48,7 +52,7 @@ def _reaching(made: argparse.ArgumentParser) -> None:
 
 def _run(made: argparse.ArgumentParser) -> None:
     made.add_argument("questions", type=Path, metavar="QUESTIONS.jsonl")
-    _reaching(made)
+    _based(made)
     made.add_argument("--passages", type=Path, metavar="FILE", help="passage id → file, for gold_passage_ids")
     made.add_argument("--file-pattern", metavar="PATTERN", help="names of the passages' files, e.g. {number:05}.md")
     made.add_argument("--mode", choices=("search", "answer", "both"), default="both", help="default: both")
@@ -78,7 +82,7 @@ def _compare(made: argparse.ArgumentParser) -> None:
 
 
 def _generate(made: argparse.ArgumentParser) -> None:
-    _reaching(made)
+    _based(made)
     made.add_argument("--out", type=Path, required=True, metavar="QUESTIONS.jsonl")
     made.add_argument("--count", type=_at_least(1), default=50, metavar="N", help="at most; default: 50")
     made.add_argument("--seed", type=_at_least(0), default=0, metavar="N", help="one seed, one set; default: 0")
@@ -88,6 +92,8 @@ def _generate(made: argparse.ArgumentParser) -> None:
 def _calibrate(made: argparse.ArgumentParser) -> None:
     made.add_argument("result", type=Path, metavar="RESULT.json", help="of a run with --mode search")
     made.add_argument("--false-refusals", type=_share, default=0.1, metavar="SHARE", help="allowed; default: 0.1")
+    made.add_argument("--apply", action="store_true", help="make the base of the run strict with what is found")
+    _reaching(made)
 
 
 def _share(text: str) -> float:

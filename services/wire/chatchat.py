@@ -84,6 +84,9 @@ class KnowledgeBaseChatRequest(Body):
         default=None,
         description="Ours: without passages a sentence, a warning and the model, or the model; None: the setting.",
     )
+    sufficient_relevance: float | None = Field(
+        default=None, ge=0, le=1, description="Ours: strict and cautious: the least that is answered from."
+    )
     strategy: str | None = Field(
         default=None,
         description="Ours: auto, stuff, map_reduce, refine or map_rerank; None: the setting.",
@@ -105,6 +108,24 @@ class CreateKnowledgeBase(Body):
     text_splitter: str | None = Field(default=None, description="Ours: splitter of its files; None: as configured.")
     chunk_size: int | None = Field(default=None, ge=20, le=4000, description="Ours: its longest passage.")
     chunk_overlap: int | None = Field(default=None, ge=0, description="Ours: what two neighbours share at most.")
+
+
+class BaseAnswering(BaseModel):
+    """Ours: how questions to a base are answered where they do not say it; None: as the settings say."""
+
+    when_nothing_found: Literal["strict", "cautious", "free"] | None = None
+    sufficient_relevance: float | None = Field(
+        default=None, ge=0, le=1, description="found by python -m services.evaluation calibrate"
+    )
+    strategy: str | None = Field(default=None, description="auto, stuff, map_reduce, refine or map_rerank")
+    preset: str | None = Field(default=None, description="a preset of the settings")
+
+
+class UpdateAnswering(Body):
+    """Ours: body of POST /knowledge_base/update_answering. `answering` takes the place of what the base said before."""
+
+    knowledge_base_name: str = Field(examples=["samples"])
+    answering: BaseAnswering = BaseAnswering()
 
 
 class SearchRequest(Body):
@@ -157,12 +178,16 @@ class CandidateBody(BaseModel):
 
 
 class WhyBody(BaseModel):
-    """Ours: why a search found what it found. `milliseconds` by stage: keyword, embed, dense, fetch, rerank."""
+    """Ours: why a search found what it found. `milliseconds` by stage: keyword, embed, dense, fetch, rerank.
+
+    `wordings`: searched beside the query, for earlier questions it may lean on; arms and ranks are the query's own.
+    """
 
     query: str
     arms: list[ArmBody]
     candidates: list[CandidateBody]
     milliseconds: dict[str, float]
+    wordings: list[str] = []
 
 
 class ExplainedSearch(BaseModel):
@@ -268,6 +293,7 @@ class KnowledgeBaseDetails(BaseModel):
     text_splitter: str | None = None
     chunk_size: int | None = None
     chunk_overlap: int | None = None
+    answering: BaseAnswering = BaseAnswering()
     file_count: int
     created_at: str
 

@@ -10,6 +10,7 @@ import pytest
 
 from services.api.domain.conversation import Conversation, ConversationId, Turn, TurnId
 from services.api.domain.knowledge import (
+    AnsweringChoice,
     Chunk,
     ChunkId,
     FileFailure,
@@ -44,6 +45,7 @@ def make_base(name: str = "政策", digit: str = "a") -> KnowledgeBase:
         "milvus",
         MOMENT,
         splitting=Splitting("recursive", 300, 0),
+        answering=AnsweringChoice("strict", 0.0, preset="llm_chat"),
     )
 
 
@@ -251,6 +253,15 @@ class StorageContract:
         async with storage.begin() as work:
             assert await work.chunks.of_file(file.id) == chunks
             assert await work.chunks.ids_of_file(file.id) == [chunk.id for chunk in chunks]
+
+    async def test_chunks_around_a_position(self, storage, base, file):
+        chunks = make_chunks(file, 6)
+        async with storage.begin() as work:
+            await work.chunks.replace(file, chunks)
+        async with storage.begin() as work:
+            assert await work.chunks.around(file.id, 2, reach=2) == chunks[:5]
+            assert await work.chunks.around(file.id, 5, reach=1) == chunks[4:]
+            assert await work.chunks.around(FileId("0" * 32), 1, reach=9) == []
 
     async def test_replace_leaves_only_the_new_chunks(self, storage, base, file):
         async with storage.begin() as work:

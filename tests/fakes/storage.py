@@ -130,6 +130,9 @@ class MemoryChunks(Repository):
         found = [chunk for chunk in self._tables.chunks.values() if chunk.file_id == file]
         return sorted(found, key=lambda chunk: chunk.position)
 
+    async def around(self, file: FileId, position: int, *, reach: int) -> list[Chunk]:
+        return [chunk for chunk in await self.of_file(file) if abs(chunk.position - position) <= reach]
+
     async def places(self, base: KnowledgeBaseId, files: Set[FileId]) -> Mapping[ChunkId, Place]:
         held = (chunk for chunk in self._tables.chunks.values() if chunk.knowledge_base_id == base)
         return {chunk.id: chunk.place for chunk in held if chunk.file_id in files}

@@ -241,3 +241,73 @@ async def test_a_memory_that_cannot_be_used_is_refused_before_the_answer(api: Ap
     quoting = (await api.post(path, about(memory="running_summary", model_name="talk"))).json()
     assert (quoting["code"], quoting["error"]["code"]) == (400, "model.does_not_write")
     assert api.model.requests == []
+
+
+# ---- what a base says ----
+
+
+async def test_a_base_says_how_it_is_answered_until_a_request_says_otherwise(api: ApiBench):
+    await api.create()
+    chosen = {"when_nothing_found": "strict", "sufficient_relevance": 0.3, "strategy": "refine", "preset": None}
+    said = await api.post("/knowledge_base/update_answering", {"knowledge_base_name": BASE, "answering": chosen})
+    assert said.json()["data"] == chosen
+    (details,) = (await api.get("/knowledge_base/details")).json()["data"]
+    assert details["answering"] == chosen
+    first, _ = await api.events("/chat/knowledge_base_chat", about())
+    assert first["answer"].startswith("文档中没有找到")
+    await api.events("/chat/knowledge_base_chat", about(when_nothing_found="free"))
+    assert len(api.model.requests) == 1
+    await api.post("/knowledge_base/update_answering", {"knowledge_base_name": BASE, "answering": {}})
+    await api.events("/chat/knowledge_base_chat", about())
+    assert len(api.model.requests) == 2
+
+
+async def test_a_base_refuses_by_its_own_threshold(api: ApiBench):
+    await api.create()
+    await api.upload(("假期.txt", "员工每年有五天年假。"))
+    for least, asked in ((0.0, 1), (1.0, 1)):
+        chosen = {"when_nothing_found": "strict", "sufficient_relevance": least}
+        await api.post("/knowledge_base/update_answering", {"knowledge_base_name": BASE, "answering": chosen})
+        await api.events("/chat/knowledge_base_chat", about())
+        assert len(api.model.requests) == asked
+
+
+@pytest.mark.parametrize("chosen", [{"strategy": "guess"}, {"preset": "no such preset"}])
+async def test_a_base_takes_no_name_that_is_unknown(api: ApiBench, chosen: dict[str, str]):
+    await api.create()
+    said = await api.post("/knowledge_base/update_answering", {"knowledge_base_name": BASE, "answering": chosen})
+    assert said.json()["error"]["code"] == UnknownVariant.code
+    (details,) = (await api.get("/knowledge_base/details")).json()["data"]
+    assert set(details["answering"].values()) == {None}
+
+
+async def test_a_base_answers_openai_clients_as_it_says(api: ApiBench):
+    await api.create()
+    await api.post(
+        "/knowledge_base/update_answering",
+        {"knowledge_base_name": BASE, "answering": {"when_nothing_found": "strict"}},
+    )
+    body = {"model": WRITER, "messages": [{"role": "user", "content": ASKED}]}
+    said = await api.post(f"/knowledge_base/local_kb/{BASE}/chat/completions", body)
+    assert said.json()["choices"][0]["message"]["content"].startswith("文档中没有找到")
+    assert api.model.requests == []
+
+
+# ---- follow-ups ----
+
+
+async def test_a_follow_up_is_searched_beside_what_it_leans_on(api: ApiBench):
+    await api.create()
+    await api.upload(
+        ("文学院.txt", "文学院的院长是李四，副院长是王五。"),
+        *((f"{name}.txt", f"{name}的院长是张三，院长每周接待来访。") for name in ("法学院", "商学院", "理学院")),
+    )
+    asked = ["文学院有哪些专业", "文学院在哪栋楼"]
+    history = [{"role": role, "content": text} for text in asked for role in ("user", "assistant")]
+    body = about("学院的院长是谁？", model_name="talk", top_k=1, explain=True)
+    *_, last = await api.events("/chat/knowledge_base_chat", {**body, "history": history})
+    assert [citation["file_name"] for citation in last["citations"]] == ["文学院.txt"]
+    assert last["why"]["wordings"] == [f"{earlier} 学院的院长是谁？" for earlier in asked]
+    assert last["query"] == "学院的院长是谁？"
+    *_, last = await api.events("/chat/knowledge_base_chat", body)
+    assert last["why"]["wordings"] == []

@@ -223,3 +223,24 @@ async def test_the_threshold_of_strict_answers_is_found_from_a_run(desk: Desk, c
     assert "refuses 0.0% of 2 answerable questions" in said
     assert "100.0% of 1 unanswerable ones" in said
     assert await desk.tool("calibrate", desk.folder / "none.json") == 2
+    (details,) = (await desk.bench.get("/knowledge_base/details")).json()["data"]
+    assert details["answering"]["when_nothing_found"] is None  # nothing was changed
+
+
+async def test_a_base_is_made_strict_with_the_threshold_that_was_found(desk: Desk):
+    kept = {"knowledge_base_name": BASE, "answering": {"when_nothing_found": "free", "strategy": "stuff"}}
+    await desk.bench.post("/knowledge_base/update_answering", kept)
+    assert await desk.run(desk.questions(*QUESTIONS), "--mode", "search", "--label", "calibrating") == 0
+    (path,) = (desk.folder / "out").glob("calibrating-*.json")
+    assert await desk.tool("calibrate", path, "--false-refusals", "0", "--apply", "--api", desk.url) == 0
+    (details,) = (await desk.bench.get("/knowledge_base/details")).json()["data"]
+    assert details["answering"]["when_nothing_found"] == "strict"
+    assert 0 < details["answering"]["sufficient_relevance"] < 1
+    assert details["answering"]["strategy"] == "stuff"
+    answers = [
+        await desk.bench.events("/chat/knowledge_base_chat", {"query": one["question"], "knowledge_base_name": BASE})
+        for one in QUESTIONS
+    ]
+    assert [bool(answer[-1]["citations"]) for answer in answers] == [True, True, False]
+    await desk.bench.post("/knowledge_base/delete_knowledge_base", BASE)
+    assert await desk.tool("calibrate", path, "--apply", "--api", desk.url) == 2

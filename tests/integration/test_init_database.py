@@ -84,8 +84,8 @@ class Script:
 _NAMES = "SELECT name FROM knowledge_files ORDER BY name"
 _STATES = "SELECT state FROM knowledge_files ORDER BY name"
 _FORGET_WORDS = (
-    "DELETE FROM keyword_1_{base} WHERE rowid = (SELECT row FROM keyword_1_rows WHERE chunk = ?)",
-    "DELETE FROM keyword_1_rows WHERE chunk = ?",
+    "DELETE FROM keyword_2_{base} WHERE rowid = (SELECT row FROM keyword_2_rows WHERE chunk = ?)",
+    "DELETE FROM keyword_2_rows WHERE chunk = ?",
 )
 _TEXTS = "SELECT text FROM chunks ORDER BY text"
 
@@ -238,7 +238,7 @@ async def test_a_check_repairs_what_was_torn_and_says_so(served: Script):
     assert "0 faults repaired, 1 left for a person" in served.said
     await vectors.start()
     live = set(served.rows("SELECT id FROM chunks"))
-    assert await vectors.ids(KnowledgeBaseId(base)) == live == set(served.rows("SELECT chunk FROM keyword_1_rows"))
+    assert await vectors.ids(KnowledgeBaseId(base)) == live == set(served.rows("SELECT chunk FROM keyword_2_rows"))
     assert await vectors.bases() == {KnowledgeBaseId(base)}
     await vectors.stop()
 

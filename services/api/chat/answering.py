@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 from services.api.chat.contexts import KnowledgeContext
+from services.api.chat.leaning import leaned_on
 from services.api.chat.memory import MEMORIES
 from services.api.chat.memory.base import Memory
 from services.api.chat.nothing_found import Sufficiency, asks_model, sufficiency, unfounded
@@ -59,7 +60,8 @@ class Grounded:
 
     async def _answer(self, question: Question, strategy: Strategy, memory: Memory) -> AsyncIterator[ChatEvent]:
         query = await self._speaker.condenser.condense(question)
-        retrieved = await self._context.gather(query)
+        is_whole = self._speaker.rewrites(question.model)  # the model knows what was said before
+        retrieved = await self._context.gather(query, () if is_whole else leaned_on(question, query))
         decides = self._decides or sufficiency(self._speaker, question)
         if not decides.suffices(query, retrieved.hits):
             yield Citations(query, (), retrieved.explanation)

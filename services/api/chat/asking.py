@@ -1,4 +1,4 @@
-"""What a chat request asks for: its own words over its preset, its preset over the defaults. Used by the routes."""
+"""What a chat request asks for: its own words, then those of its base, then the settings. Used by the routes."""
 
 from __future__ import annotations
 
@@ -6,33 +6,49 @@ from collections.abc import Mapping
 
 from services.api.chat.speaking import Speaker
 from services.api.domain.answering import Manner, Sampling
+from services.api.domain.knowledge import AnsweringChoice
 from services.foundation.errors import InvalidRequest, UnknownVariant
 from services.foundation.settings.tree import Preset
 from services.wire.chatchat import ChatRequest, KnowledgeBaseChatRequest
 
 Body = ChatRequest | KnowledgeBaseChatRequest
+_NO_CHOICE = AnsweringChoice()
+
+
+def preset_named(name: str, presets: Mapping[str, Preset]) -> Preset:
+    """One of the presets. Raises UnknownVariant; the known ones are named."""
+    if name not in presets:
+        raise UnknownVariant(shelf="preset", name=name, known=", ".join(sorted(presets)) or "none")
+    return presets[name]
 
 
 class Asking:
-    """One request, read. Raises UnknownVariant for a preset that is none; the known ones are named.
+    """One request, read. Its own words win over its preset, and both over what its base says.
+
+    Raises UnknownVariant for a preset that is none; the known ones are named.
 
     Args:
         body: the request.
         model: the model it is for.
         speaker: knows what the model takes.
         presets: those of the settings.
+        base: what the knowledge base says that is asked.
     """
 
-    def __init__(self, body: Body, model: str, speaker: Speaker, presets: Mapping[str, Preset]) -> None:
+    def __init__(
+        self,
+        body: Body,
+        model: str,
+        speaker: Speaker,
+        presets: Mapping[str, Preset],
+        base: AnsweringChoice = _NO_CHOICE,
+    ) -> None:
         self._body = body
         self._model = model
         self._speaker = speaker
-        self._preset = Preset()
-        if body.preset is not None:
-            if body.preset not in presets:
-                known = ", ".join(sorted(presets)) or "none"
-                raise UnknownVariant(shelf="preset", name=body.preset, known=known)
-            self._preset = presets[body.preset]
+        self._base = base
+        chosen = body.preset or base.preset
+        self._preset = Preset() if chosen is None else preset_named(chosen, presets)
 
     def sampling(self) -> Sampling:
         """How the model writes. 0.2.10 reads a limit of zero or less as none."""
@@ -45,9 +61,11 @@ class Asking:
         """How it is answered, in `language` where the question has none."""
         body = self._body
         grounded = body if isinstance(body, KnowledgeBaseChatRequest) else None
+        least = grounded.sufficient_relevance if grounded else None
         return Manner(
-            when_nothing_found=grounded.when_nothing_found if grounded else None,
-            strategy=grounded.strategy if grounded else None,
+            when_nothing_found=(grounded.when_nothing_found if grounded else None) or self._base.when_nothing_found,
+            sufficient_relevance=self._base.sufficient_relevance if least is None else least,
+            strategy=(grounded.strategy if grounded else None) or self._base.strategy,
             language=language,
             memory=body.memory,
             history_turns=self._shown_turns(),

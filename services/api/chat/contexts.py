@@ -6,7 +6,7 @@ import html
 import re
 from collections.abc import Collection, Sequence
 
-from services.api.domain.knowledge import Citation, Hit, KnowledgeBase, Place, Query
+from services.api.domain.knowledge import Citation, Hit, KnowledgeBase, Place, Query, Wording
 from services.api.domain.ports import Retriever
 from services.api.domain.retrieval import Retrieved
 
@@ -19,16 +19,30 @@ class KnowledgeContext:
     """Passages of knowledge bases, one or several."""
 
     def __init__(
-        self, retriever: Retriever, bases: Sequence[KnowledgeBase], *, top_k: int, min_similarity: float
+        self,
+        retriever: Retriever,
+        bases: Sequence[KnowledgeBase],
+        *,
+        top_k: int,
+        min_similarity: float,
+        widen_chars: int = 0,
     ) -> None:
         self._retriever = retriever
         self._bases = {base.id: base for base in bases}
         self._top_k = top_k
         self._min_similarity = min_similarity
+        self._widen_chars = widen_chars
 
-    async def gather(self, question: str) -> Retrieved:
-        bases = tuple(self._bases.values())
-        return await self._retriever.retrieve(Query(question, bases, self._top_k, self._min_similarity))
+    async def gather(self, question: str, wordings: tuple[Wording, ...] = ()) -> Retrieved:
+        query = Query(
+            question,
+            tuple(self._bases.values()),
+            self._top_k,
+            self._min_similarity,
+            widen_chars=self._widen_chars,
+            wordings=wordings,
+        )
+        return await self._retriever.retrieve(query)
 
     def cite(self, hits: Sequence[Hit]) -> tuple[Citation, ...]:
         """The hits as a person sees them, numbered from 1 in their order."""
@@ -41,6 +55,7 @@ class KnowledgeContext:
                 excerpt=hit.chunk.text,
                 similarity=hit.similarity,
                 chunk_id=hit.chunk.id,
+                shown=hit.shown,
             )
             for number, hit in enumerate(hits, start=1)
         )
@@ -53,7 +68,7 @@ def numbered_context(citations: Sequence[Citation]) -> str:
     passage can imitate the prompt's own tags or another passage.
     """
     return "\n\n".join(
-        f"[{citation.number}] 出处: {_inert(_source(citation))}\n{_inert(citation.excerpt)}" for citation in citations
+        f"[{citation.number}] 出处: {_inert(_source(citation))}\n{_inert(citation.read)}" for citation in citations
     )
 
 

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
 from services.api.chat.speaking import Speaker
-from services.api.domain.answering import ChatEvent, Finished, ModelRequest, Question, Token, WhenNothingFound
+from services.api.domain.answering import ChatEvent, Finished, ModelRequest, Question, Token
 from services.api.domain.conversation import Message
-from services.api.domain.knowledge import Hit
+from services.api.domain.knowledge import Hit, WhenNothingFound
 from services.foundation.sse import closing
 
 _IDEOGRAPH = re.compile(r"[\u3400-\u9fff]")
@@ -47,7 +47,8 @@ def sufficiency(speaker: Speaker, question: Question) -> Sufficiency:
     """What decides for a question: `free` answers from whatever was found, the others only from what is likely."""
     if _policy(speaker, question) == "free":
         return AnyHit()
-    return LikelyHit(speaker.answering.sufficient_relevance)
+    asked = question.manner.sufficient_relevance
+    return LikelyHit(speaker.answering.sufficient_relevance if asked is None else asked)
 
 
 def asks_model(speaker: Speaker, question: Question) -> bool:

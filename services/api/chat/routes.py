@@ -12,14 +12,17 @@ from sse_starlette import EventSourceResponse
 from services.api.chat import render
 from services.api.chat.answering import Grounded, Plain, Speaker
 from services.api.chat.asking import Asking
+from services.api.chat.choosing import Choosing
 from services.api.chat.contexts import KnowledgeContext
 from services.api.chat.recording import Recorder, TurnHead
 from services.api.conversations.service import ConversationService, new_turn_id
 from services.api.domain.answering import ChatEvent, Manner, Question, Sampling
 from services.api.domain.conversation import ConversationId, Message
+from services.api.domain.knowledge import AnsweringChoice
 from services.api.domain.names import KnowledgeBaseName
 from services.api.domain.ports import Retriever
 from services.api.knowledge.render import similarity_floor
+from services.api.knowledge.routes import TAG as KNOWLEDGE_TAG
 from services.api.knowledge.service import KnowledgeService
 from services.foundation.errors import ChatchatError, InvalidRequest
 from services.foundation.http import envelope_body, language_of, openai_body, request_id_of, while_connected
@@ -28,6 +31,7 @@ from services.foundation.sse import event_response
 from services.wire.chatchat import ChatRequest, HistoryItem, KnowledgeBaseChatRequest
 from services.wire.openai import ChatCompletionRequest
 
+_NO_CHOICE = AnsweringChoice()
 _STREAM: dict[int | str, dict[str, object]] = {200: {"content": {"text/event-stream": {}}}}
 
 
@@ -41,6 +45,7 @@ class ChatDefaults:
     min_similarity: float
     public_url: str | None = None
     presets: Mapping[str, Preset] = field(default_factory=dict)
+    widen_chars: int = 0
 
     @classmethod
     def of(cls, settings: Settings) -> ChatDefaults:
@@ -53,6 +58,7 @@ class ChatDefaults:
             retrieval.min_similarity,
             server.api.public_url,
             settings.presets,
+            retrieval.widen_chars,
         )
 
 
@@ -75,6 +81,10 @@ def router(parts: ChatParts, defaults: ChatDefaults) -> APIRouter:
         routes.add_api_route(
             path, endpoint, methods=["POST"], tags=["Chat"], response_class=EventSourceResponse, responses=_STREAM
         )
+    choosing = Choosing(parts.knowledge, defaults.presets)
+    routes.add_api_route(
+        "/knowledge_base/update_answering", choosing.update_answering, methods=["POST"], tags=[KNOWLEDGE_TAG]
+    )
     routes.add_api_route(
         "/knowledge_base/local_kb/{knowledge_base_name}/chat/completions",
         bases.completions,
@@ -116,9 +126,10 @@ class _Chat:
         asked = "score_threshold" in body.model_fields_set
         floor = similarity_floor(body.score_threshold) if asked else self._defaults.min_similarity
         bases = await self._parts.knowledge.with_others(base, body.more_knowledge_bases)
-        asking = self._asking(body)
+        asking = self._asking(body, base.answering)
         top_k = asking.top_k(body.top_k)
-        context = KnowledgeContext(self._parts.retriever, bases, top_k=top_k, min_similarity=floor)
+        wide = self._defaults.widen_chars
+        context = KnowledgeContext(self._parts.retriever, bases, top_k=top_k, min_similarity=floor, widen_chars=wide)
         question = Question(
             text=_asked(body.query),
             model=body.model_name or self._defaults.model,
@@ -135,8 +146,9 @@ class _Chat:
         lines = render.knowledge_events(recorded, base_url, stream=body.stream, explain=body.explain)
         return self._respond(lines, request)
 
-    def _asking(self, body: ChatRequest | KnowledgeBaseChatRequest) -> Asking:
-        return Asking(body, body.model_name or self._defaults.model, self._parts.speaker, self._defaults.presets)
+    def _asking(self, body: ChatRequest | KnowledgeBaseChatRequest, base: AnsweringChoice = _NO_CHOICE) -> Asking:
+        model = body.model_name or self._defaults.model
+        return Asking(body, model, self._parts.speaker, self._defaults.presets, base)
 
     async def _history(self, body: ChatRequest, asking: Asking) -> tuple[Message, ...]:
         """The messages sent along, or the conversation's last turns when a number is given."""
@@ -165,11 +177,16 @@ class _OpenAIBase:
 
     async def completions(self, knowledge_base_name: str, body: ChatCompletionRequest, request: Request) -> Response:
         base = await self._parts.knowledge.get(KnowledgeBaseName.parse(knowledge_base_name))
+        defaults = self._defaults
         context = KnowledgeContext(
-            self._parts.retriever, [base], top_k=self._defaults.top_k, min_similarity=self._defaults.min_similarity
+            self._parts.retriever,
+            [base],
+            top_k=defaults.top_k,
+            min_similarity=defaults.min_similarity,
+            widen_chars=defaults.widen_chars,
         )
         language = language_of(request, self._defaults.language)
-        question = replace(_openai_question(body), manner=Manner(language=language))
+        question = replace(_openai_question(body), manner=_manner(base.answering, language))
         events: AsyncIterator[ChatEvent] = Grounded(self._parts.speaker, context).answer(question)
         base_url = _base_url(request, self._defaults)
         if not body.stream:
@@ -182,6 +199,16 @@ class _OpenAIBase:
         return event_response(
             lines, failure=lambda error: render.event_text(openai_body(error, request_id)), separator="\n"
         )
+
+
+def _manner(base: AnsweringChoice, language: str) -> Manner:
+    """As the base says; an OpenAI request has no words for it. Its sampling is its own: no preset of the base's."""
+    return Manner(
+        when_nothing_found=base.when_nothing_found,
+        sufficient_relevance=base.sufficient_relevance,
+        strategy=base.strategy,
+        language=language,
+    )
 
 
 def _openai_question(body: ChatCompletionRequest) -> Question:

@@ -69,6 +69,11 @@ class Speaker:
         known = self.served.get(model)
         return known is None or known.rewrites
 
+    def rewrites(self, model: str) -> bool:
+        """Whether follow-ups are rewritten by the model itself: only by one that the settings know."""
+        known = self.served.get(model)
+        return known is not None and known.rewrites
+
     def context_tokens(self, model: str) -> int:
         """The longest request of a model, its answer included, in tokens."""
         known = self.served.get(model)

@@ -51,7 +51,7 @@ def support(answer: str, citations: Sequence[Citation]) -> list[SupportedSentenc
     fifths. A number that no passage holds is an error that few words would show, so it never counts as supported.
     """
     passages = {
-        citation.number: set(bigrams_of(f"{citation.file_name.stem}\n{indexed_text(citation.excerpt, citation.place)}"))
+        citation.number: set(bigrams_of(f"{citation.file_name.stem}\n{indexed_text(citation.read, citation.place)}"))
         for citation in citations
     }
     found = []

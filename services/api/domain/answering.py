@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 from services.api.domain.conversation import Message
-from services.api.domain.knowledge import Citation
+from services.api.domain.knowledge import Citation, WhenNothingFound
 from services.api.domain.retrieval import Explanation
 
 
@@ -23,9 +22,6 @@ class Sampling:
     repetition_penalty: float | None = None
 
 
-WhenNothingFound = Literal["strict", "cautious", "free"]
-
-
 @dataclass(frozen=True, slots=True)
 class Manner:
     """How a question is to be answered; None leaves it to the settings.
@@ -33,6 +29,7 @@ class Manner:
     Attributes:
         when_nothing_found: what is answered when the passages do not suffice: a fixed sentence (strict), a warning
             and then the model (cautious), or the model alone (free).
+        sufficient_relevance: strict and cautious: the least relevance of the best passage that is answered from.
         strategy: name on the shelf of answering strategies.
         language: "zh-CN" or "en", of fixed sentences where the question's own language cannot be told.
         memory: name on the shelf of memories.
@@ -40,6 +37,7 @@ class Manner:
     """
 
     when_nothing_found: WhenNothingFound | None = None
+    sufficient_relevance: float | None = None
     strategy: str | None = None
     language: str = "zh-CN"
     memory: str | None = None

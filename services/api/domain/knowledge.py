@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import NewType
+from typing import Literal, NewType
 
 from services.api.domain.names import FileName, KnowledgeBaseName
 
@@ -45,12 +45,33 @@ class Splitting:
         )
 
 
+WhenNothingFound = Literal["strict", "cautious", "free"]
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweringChoice:
+    """How questions to a base are answered where a request does not say it. None leaves it to the settings.
+
+    Attributes:
+        when_nothing_found: the policy, as in `Manner`.
+        sufficient_relevance: from which relevance of the best passage on it is answered from; in [0, 1].
+        strategy: name on the shelf of answering strategies.
+        preset: name of a preset of the settings.
+    """
+
+    when_nothing_found: WhenNothingFound | None = None
+    sufficient_relevance: float | None = None
+    strategy: str | None = None
+    preset: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class KnowledgeBase:
     """A named collection with one embedder and one vector store.
 
     Attributes:
         splitting: of its files, unless an upload says otherwise.
+        answering: of questions to it, unless a request says otherwise.
         dimensions: length of its vectors; None until the first chunk is indexed.
     """
 
@@ -62,6 +83,7 @@ class KnowledgeBase:
     created_at: datetime
     dimensions: int | None = None
     splitting: Splitting = field(default_factory=Splitting)
+    answering: AnsweringChoice = field(default_factory=AnsweringChoice)
 
 
 class FileState(enum.StrEnum):
@@ -267,6 +289,7 @@ class Hit:
         coverage: share of the query's words, weighted by rarity, that the chunk holds; None when the keyword arm
             did not find it.
         relevance: how likely it answers the question, in [0, 1], by the reranker; None when there is none.
+        shown: the chunk's text with that of its neighbours, where the query asked for it.
     """
 
     chunk: Chunk
@@ -274,11 +297,18 @@ class Hit:
     cosine: float | None = None
     coverage: float | None = None
     relevance: float | None = None
+    shown: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """A hit as a person sees it. `number` is the [n] of the answer, from 1."""
+    """A hit as a person sees it.
+
+    Attributes:
+        number: the [n] of the answer, from 1.
+        excerpt: the chunk's text.
+        shown: what the model was given in its place; None: the excerpt.
+    """
 
     number: int
     knowledge_base: KnowledgeBaseName
@@ -287,6 +317,12 @@ class Citation:
     excerpt: str
     similarity: float
     chunk_id: ChunkId
+    shown: str | None = None
+
+    @property
+    def read(self) -> str:
+        """What the model reads of it."""
+        return self.excerpt if self.shown is None else self.shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,6 +339,14 @@ class Filter:
 
 
 @dataclass(frozen=True, slots=True)
+class Wording:
+    """Another way to put a question. `weight`: of its list in the fusion, beside the question's own, which counts 1."""
+
+    text: str
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """A search: the text, which bases may be read, and the cut.
 
@@ -310,6 +354,8 @@ class Query:
         knowledge_bases: at least one; each is searched with its own embedder.
         min_similarity: hits below are dropped; in [0, 1].
         filter: what else may not be found; None: nothing.
+        widen_chars: hits are shown with their neighbours up to so many characters; 0: alone.
+        wordings: searched beside the text.
     """
 
     text: str
@@ -317,6 +363,8 @@ class Query:
     top_k: int
     min_similarity: float = 0.0
     filter: Filter | None = None
+    widen_chars: int = 0
+    wordings: tuple[Wording, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

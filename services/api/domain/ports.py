@@ -235,6 +235,9 @@ class Chunks(Protocol):
 
     async def of_file(self, file: FileId) -> list[Chunk]: ...
 
+    async def around(self, file: FileId, position: int, *, reach: int) -> list[Chunk]:
+        """Those at most `reach` positions away, in order."""
+
     async def places(self, base: KnowledgeBaseId, files: Set[FileId]) -> Mapping[ChunkId, Place]:
         """Where each chunk of these files stands."""
 

@@ -78,12 +78,14 @@ class Explanation:
         query: as it was searched.
         candidates: in the order of the fusion.
         milliseconds: by stage: keyword, dense, fetch, rerank.
+        wordings: what was searched beside the query; arms and ranks of the arms are the query's own.
     """
 
     query: str
     arms: tuple[Arm, ...]
     candidates: tuple[Candidate, ...]
     milliseconds: Mapping[str, float]
+    wordings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

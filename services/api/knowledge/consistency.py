@@ -87,6 +87,22 @@ class Inspection:
         rest = () if named else tuple([finding async for finding in self._unknown_bases()])
         return InspectionReport(tuple(seen), rest)
 
+    async def refill_keywords(self) -> int:
+        """Fill the keyword index of bases that have chunks and no keywords, as after an upgrade that cuts text anew.
+
+        Returns how many chunks were put in.
+        """
+        async with self._indexes.storage.begin() as work:
+            bases = await work.knowledge_bases.all()
+        count = 0
+        for base in bases:
+            if await self._indexes.keywords.ids(base.id):
+                continue
+            async with self._indexes.storage.begin() as work:
+                live = await work.chunks.ids_of_base(base.id)
+            count += await self._restore_keywords(base, sorted(live))
+        return count
+
     async def _inspect(self, base: KnowledgeBase, *, wait: bool) -> BaseFindings:
         findings: list[Finding] = []
         files = chunks = 0

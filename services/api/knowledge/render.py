@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from services.foundation.errors import error_from
 from services.foundation.http import sentence
 from services.wire.chatchat import (
     ArmBody,
+    BaseAnswering,
     CandidateBody,
     FileDetails,
     FoundDocument,
@@ -87,6 +89,7 @@ def why_body(explanation: Explanation) -> WhyBody:
         ],
         candidates=[_candidate(candidate) for candidate in explanation.candidates],
         milliseconds={stage: round(took, 2) for stage, took in explanation.milliseconds.items()},
+        wordings=list(explanation.wordings),
     )
 
 
@@ -137,6 +140,7 @@ def base_details(base: KnowledgeBase, file_count: int) -> KnowledgeBaseDetails:
         text_splitter=base.splitting.splitter,
         chunk_size=base.splitting.chunk_chars,
         chunk_overlap=base.splitting.overlap_chars,
+        answering=BaseAnswering(**dataclasses.asdict(base.answering)),
         file_count=file_count,
         created_at=base.created_at.isoformat(),
     )

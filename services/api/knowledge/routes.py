@@ -49,7 +49,7 @@ _INLINE = {"application/pdf", "text/plain", "text/csv", "text/markdown"}
 _NO_SNIFF = {"X-Content-Type-Options": "nosniff"}
 # What is not a PDF must not run as a page of ours; a sandboxed PDF would not be shown at all.
 _SANDBOX = {**_NO_SNIFF, "Content-Security-Policy": "sandbox; default-src 'none'"}
-_TAG = "Knowledge Base Management"
+TAG = "Knowledge Base Management"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ def router(service: KnowledgeService, retriever: Retriever, presentation: Presen
     """The endpoints over a service and a retriever."""
     bases, files = _Bases(service, presentation), _Files(service, presentation)
     search = SearchRoutes(service, retriever, presentation.min_similarity)
-    routes = APIRouter(prefix="/knowledge_base", tags=[_TAG])
+    routes = APIRouter(prefix="/knowledge_base", tags=[TAG])
     for method, path, endpoint in (
         ("GET", "/list_knowledge_bases", bases.list_knowledge_bases),
         ("GET", "/details", bases.details),

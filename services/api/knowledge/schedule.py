@@ -20,15 +20,17 @@ MARKER = ".checked"
 class InspectionSchedule:
     """Has the inspection run when the last one began longer ago than the period; never because a process starts.
 
+    Only a keyword index that is empty is filled at the start.
+
     Args:
         inspection: what is to run.
         folder: keeps the marker.
-        period: between the beginnings of two checks.
+        period: between the beginnings of two checks; None: none is made.
         look_seconds: how often it is seen whether one is due.
     """
 
     def __init__(
-        self, inspection: Inspection, folder: Path, period: timedelta, *, look_seconds: float = _LOOK_SECONDS
+        self, inspection: Inspection, folder: Path, period: timedelta | None, *, look_seconds: float = _LOOK_SECONDS
     ) -> None:
         self._inspection = inspection
         self._marker = folder / MARKER
@@ -37,19 +39,29 @@ class InspectionSchedule:
 
     async def keep(self) -> None:
         """Look again and again, for ever. A check that fails is logged; the next one comes in its time."""
-        while True:
+        await self._refill()
+        while self._period is not None:
             try:
-                if await asyncio.to_thread(self._take_turn):
+                if await asyncio.to_thread(self._take_turn, self._period):
                     await self._check()
             except (ChatchatError, OSError) as failure:
                 log.warning("the consistency check was not finished: %s", failure)
             await asyncio.sleep(self._look_seconds)
 
-    def _take_turn(self) -> bool:
+    async def _refill(self) -> None:
+        try:
+            count = await self._inspection.refill_keywords()
+        except (ChatchatError, OSError) as failure:
+            log.warning("the keyword index was not filled: %s", failure)
+        else:
+            if count:
+                log.info("%d chunks were put into an empty keyword index", count)
+
+    def _take_turn(self, period: timedelta) -> bool:
         """Whether a check is due; if so it counts from now on, so that one that ends the process is not repeated."""
         now = datetime.now(UTC)
         began = self._last(now)
-        if began is not None and now - began < self._period:
+        if began is not None and now - began < period:
             return False
         with atomic_write(self._marker) as target:
             target.write(now.isoformat().encode())

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from services.api.domain.ingestion import Progress
 from services.api.domain.knowledge import (
+    AnsweringChoice,
     Chunk,
     FileFailure,
     FileId,
@@ -106,6 +107,12 @@ class KnowledgeService:
         """Raises KnowledgeBaseNotFound."""
         async with self._indexes.storage.begin() as work:
             return await work.knowledge_bases.get(name)
+
+    async def choose_answering(self, name: KnowledgeBaseName, choice: AnsweringChoice) -> None:
+        """Have questions to a base be answered so. The names in it must be known. Raises KnowledgeBaseNotFound."""
+        async with self._indexes.storage.begin() as work:
+            base = await work.knowledge_bases.get(name)
+            await work.knowledge_bases.update(dataclasses.replace(base, answering=choice))
 
     async def with_others(self, base: KnowledgeBase, names: Sequence[str]) -> tuple[KnowledgeBase, ...]:
         """The base and those of these names, each once. Raises InvalidName, KnowledgeBaseNotFound."""

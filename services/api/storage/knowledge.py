@@ -10,6 +10,7 @@ from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.api.domain.knowledge import (
+    AnsweringChoice,
     Chunk,
     ChunkId,
     FileFailure,
@@ -152,6 +153,11 @@ class SqlChunks:
         wanted = _CHUNKS.where(ChunkRecord.file_id == file).order_by(ChunkRecord.position)
         return [_chunk(row, name) for row, name in await self._session.execute(wanted)]
 
+    async def around(self, file: FileId, position: int, *, reach: int) -> list[Chunk]:
+        near = ChunkRecord.position.between(position - reach, position + reach)
+        wanted = _CHUNKS.where(ChunkRecord.file_id == file, near).order_by(ChunkRecord.position)
+        return [_chunk(row, name) for row, name in await self._session.execute(wanted)]
+
     async def places(self, base: KnowledgeBaseId, files: Set[FileId]) -> Mapping[ChunkId, Place]:
         """Where each chunk of these files stands."""
         found: dict[ChunkId, Place] = {}
@@ -186,6 +192,8 @@ def _base_values(base: KnowledgeBase) -> dict[str, object]:
         "created_at": base.created_at,
         "dimensions": base.dimensions,
         **dataclasses.asdict(base.splitting),
+        "answering": {name: value for name, value in dataclasses.asdict(base.answering).items() if value is not None}
+        or None,
     }
 
 
@@ -199,6 +207,7 @@ def _base(row: KnowledgeBaseRecord) -> KnowledgeBase:
         created_at=row.created_at,
         dimensions=row.dimensions,
         splitting=Splitting(row.splitter, row.chunk_chars, row.overlap_chars),
+        answering=AnsweringChoice(**(row.answering or {})),
     )
 
 

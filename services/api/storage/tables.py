@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import ClassVar, TypedDict
+from typing import ClassVar, Literal, TypedDict
 
 from sqlalchemy import (
     JSON,
@@ -44,6 +44,15 @@ class SplitterFields(TypedDict):
     options: dict[str, str | int | float | bool | None]
 
 
+class AnsweringFields(TypedDict, total=False):
+    """An AnsweringChoice as it is kept, without what it leaves open."""
+
+    when_nothing_found: Literal["strict", "cautious", "free"]
+    sufficient_relevance: float
+    strategy: str
+    preset: str
+
+
 class UtcDateTime(TypeDecorator[datetime]):
     """Aware datetimes in and out, always UTC: SQLite forgets the zone."""
 
@@ -80,7 +89,8 @@ class Record(DeclarativeBase):
 class KnowledgeBaseRecord(Record):
     """`key` is the name as it is compared.
 
-    `splitter`, `chunk_chars`, `overlap_chars`: of its files; None: as configured.
+    `splitter`, `chunk_chars`, `overlap_chars`: of its files; None: as configured. `answering`: what its AnsweringChoice
+    says; None: nothing.
     """
 
     __tablename__ = "knowledge_bases"
@@ -96,6 +106,7 @@ class KnowledgeBaseRecord(Record):
     splitter: Mapped[str | None]
     chunk_chars: Mapped[int | None]
     overlap_chars: Mapped[int | None]
+    answering: Mapped[AnsweringFields | None] = mapped_column(JSON(none_as_null=True))
 
 
 class KnowledgeFileRecord(Record):

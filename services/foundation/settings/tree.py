@@ -148,6 +148,13 @@ class Retrieval(Node):
         default=True, description="Whether candidates are ordered anew: by models.default_rerank, else by their words."
     )
     reranked: int = Field(default=60, ge=1, le=500, description="Candidates that are ordered anew, at most.")
+    widen_chars: int = Field(
+        default=0,
+        ge=0,
+        le=20_000,
+        description="A passage is given to the model with its neighbours in its section, up to so many characters; "
+        "0: alone.",
+    )
 
 
 class Parsing(Node):

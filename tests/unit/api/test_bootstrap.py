@@ -24,7 +24,7 @@ def test_constructors_open_nothing(tmp_path: Path) -> None:
     ("role", "number", "hours", "checks"),
     [
         (Role.INGEST, 1, 24, True),
-        (Role.INGEST, 1, 0, False),
+        (Role.INGEST, 1, 0, True),  # it fills an empty keyword index and ends: test_schedule
         (Role.INGEST, 2, 24, False),
         (Role.API, 1, 24, False),
         (Role.SCRIPT, 1, 24, False),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 from collections.abc import Mapping, Sequence, Set
 
@@ -10,8 +11,11 @@ from services.api.domain.knowledge import Chunk, ChunkId, Filter, Hit, Knowledge
 from services.api.domain.ports import Embedder, Reranker
 from services.api.domain.retrieval import Arm, ArmKind, Retrieved
 from services.api.knowledge.ingest import Indexes
+from services.api.knowledge.retrieval.diversity import distinct_first
 from services.api.knowledge.retrieval.explaining import Course, Listing, Stopwatch, placed
 from services.api.knowledge.retrieval.fusion import fuse
+from services.api.knowledge.retrieval.widening import Widener
+from services.api.knowledge.retrieval.wordings import judged, search_all
 from services.foundation.settings.tree import Retrieval
 
 log = logging.getLogger(__name__)
@@ -29,11 +33,28 @@ class HybridRetriever:
         self, indexes: Indexes, embedder: Embedder, settings: Retrieval, reranker: Reranker | None = None
     ) -> None:
         self._indexes = indexes
+        self._widener = Widener(indexes.storage)
         self._embedder = embedder
         self._settings = settings
         self._reranker = reranker
 
     async def retrieve(self, query: Query) -> Retrieved:
+        retrieved = await self._in_all_wordings(query) if query.wordings else await self._in_one_wording(query)
+        if not query.widen_chars:
+            return retrieved
+        watch = Stopwatch()
+        with watch.timing("widen"):
+            hits = await self._widener.widen(retrieved.hits, limit_chars=query.widen_chars)
+        took = {**retrieved.explanation.milliseconds, **watch.milliseconds}
+        return Retrieved(hits, dataclasses.replace(retrieved.explanation, milliseconds=took))
+
+    async def _in_all_wordings(self, query: Query) -> Retrieved:
+        retrieved = await search_all(query, self._in_one_wording, constant=self._settings.rrf_constant)
+        if self._reranker is None:
+            return retrieved
+        return Retrieved(await judged(query, retrieved.hits, self._reranker), retrieved.explanation)
+
+    async def _in_one_wording(self, query: Query) -> Retrieved:
         watch = Stopwatch()
         searched = await asyncio.gather(*(self._search(query, base, watch) for base in query.knowledge_bases))
         listings = [listing for of_base in searched for listing in of_base]
@@ -43,7 +64,7 @@ class HybridRetriever:
         with watch.timing("fetch"):
             chunks = await self._fetch(query, fused)
         similar = [hit for hit in _hits(fused, chunks, listings) if hit.similarity >= query.min_similarity]
-        ordered = await self._ordered(query, similar, watch)
+        ordered = distinct_first(await self._ordered(query, similar, watch))
         hits = tuple(ordered[: query.top_k])
         course = Course(query, listings, fused, chunks, similar, ordered, hits)
         return Retrieved(hits, course.explanation(watch))

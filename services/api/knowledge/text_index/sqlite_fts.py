@@ -29,7 +29,7 @@ _COUNTED_TOKENS = 20_000
 # SQLite has one writer: a file of many chunks lets others write in between.
 _CHUNKS_PER_TRANSACTION = 500
 # A new way of cutting text gets a new scheme: its tables begin empty and are filled from the metadata database.
-_SCHEME = "keyword_1"
+_SCHEME = "keyword_2"
 
 
 class _Row(NamedTuple):
@@ -195,6 +195,8 @@ _IDS = f"SELECT chunk FROM {_ROWS} WHERE base = ?"  # noqa: S608 - constants
 _COUNT = f"SELECT count(*) FROM {_ROWS} WHERE base = ?"  # noqa: S608
 _BASES = f"SELECT DISTINCT base FROM {_ROWS}"  # noqa: S608
 _TABLES = f"SELECT name FROM sqlite_master WHERE type = 'table' AND name GLOB '{_SCHEME}_*'"  # noqa: S608
+_NAMED_AS_OURS = "SELECT name FROM sqlite_master WHERE type = 'table' AND name GLOB 'keyword_*'"
+_TABLE_NAME = re.compile(r"(?P<scheme>keyword_\d+)_(?:rows|[0-9a-f]{32}(?:_vocabulary)?)")
 _FORGET = f"DELETE FROM {_ROWS} WHERE base = ?"  # noqa: S608
 
 
@@ -214,6 +216,15 @@ def _prepare(connection: sqlite3.Connection) -> None:
         f"CREATE TABLE IF NOT EXISTS {_ROWS} (row INTEGER PRIMARY KEY, base TEXT NOT NULL, chunk TEXT NOT NULL, "
         "UNIQUE (base, chunk))"
     )
+    former = [name for (name,) in connection.execute(_NAMED_AS_OURS) if _is_of_former_scheme(name)]
+    for name in sorted(former, key=len, reverse=True):  # a vocabulary before the table it reads
+        connection.execute(f"DROP TABLE IF EXISTS {name}")
+
+
+def _is_of_former_scheme(name: str) -> bool:
+    """Whether a table was made by a version that cut text otherwise. FTS5's own, beside each, go with it."""
+    found = _TABLE_NAME.fullmatch(name)
+    return found is not None and found["scheme"] != _SCHEME
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Text → the tokens the keyword index stores and asks for: words and character bigrams. Called by `sqlite_fts`."""
+"""Text → the tokens the keyword index stores and asks for: words and character bigrams. Called by its variants."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import jieba
+import opencc
 
 _HAN = "\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
 _UNSPACED = f"{_HAN}\u3041-\u30ff\u31f0-\u31ff\uac00-\ud7af"
@@ -21,6 +22,7 @@ _IS_UNSPACED = re.compile(f"[{_UNSPACED}]")
 _PART = re.compile(r"\d+|[^\W\d_]+")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _TOKEN_LIMIT_CHARS = 64
+_IDEOGRAPHS = (*range(0x3400, 0x4DC0), *range(0x4E00, 0xA000), *range(0xF900, 0xFB00))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +115,22 @@ def bigrams_of(text: str) -> list[str]:
     return found
 
 
+def folded(text: str) -> str:
+    """A text as it is compared: width, case and thousands separators folded, Chinese characters made simple ones."""
+    return _THOUSANDS.sub("", unicodedata.normalize("NFKC", text).casefold()).translate(_simple_forms())
+
+
+@lru_cache(maxsize=1)
+def _simple_forms() -> dict[int, str]:
+    """Traditional character → simple one, one for one: only so is a part of a text folded as the whole is."""
+    characters = "\n".join(map(chr, _IDEOGRAPHS))
+    simple = opencc.OpenCC("t2s").convert(characters)
+    pairs = zip(characters, simple, strict=True)
+    return {ord(character): form for character, form in pairs if character != form}
+
+
 def _runs(text: str) -> Iterator[str]:
-    normal = _THOUSANDS.sub("", unicodedata.normalize("NFKC", text).casefold())
-    return (found[0] for found in _RUN.finditer(normal))
+    return (found[0] for found in _RUN.finditer(folded(text)))
 
 
 def _bigrams(run: str) -> Iterable[str]:

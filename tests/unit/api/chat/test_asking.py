@@ -10,6 +10,7 @@ from services.api.chat.asking import Asking
 from services.api.chat.condensing import RuleCondenser
 from services.api.chat.speaking import Speaker
 from services.api.domain.answering import Manner, Sampling
+from services.api.domain.knowledge import AnsweringChoice
 from services.foundation.errors import InvalidRequest, UnknownVariant
 from services.foundation.settings.load import read_settings
 from services.foundation.settings.tree import Preset, ServedModel
@@ -107,3 +108,29 @@ def test_the_presets_that_are_shipped():
         "knowledge_base_chat": Preset(temperature=0.1, history_turns=0, top_k=1, repetition_penalty=1.2),
         "llm_chat": Preset(temperature=0.7, history_turns=10, repetition_penalty=1.2),
     }
+
+
+def about_a_base(base: AnsweringChoice, **body: Any) -> Asking:
+    asked = KnowledgeBaseChatRequest(query="q", knowledge_base_name="b", **body)
+    return Asking(asked, "local", SPEAKER, PRESETS, base)
+
+
+def test_a_base_says_what_the_request_leaves_out():
+    manner = about_a_base(AnsweringChoice("strict", 0.4, "refine", "exact")).manner("en")
+    assert (manner.when_nothing_found, manner.sufficient_relevance, manner.strategy) == ("strict", 0.4, "refine")
+    assert manner.history_turns == 0
+    assert about_a_base(AnsweringChoice(preset="exact")).top_k(3) == 1
+
+
+def test_a_request_wins_over_its_base():
+    body: dict[str, Any] = {"when_nothing_found": "free", "sufficient_relevance": 0.0, "strategy": "stuff"}
+    asking = about_a_base(AnsweringChoice("strict", 0.4, "refine", "exact"), preset="bare", **body)
+    manner = asking.manner("en")
+    assert (manner.when_nothing_found, manner.sufficient_relevance, manner.strategy) == ("free", 0.0, "stuff")
+    assert asking.top_k(3) == 3
+
+
+def test_a_base_may_name_a_preset_that_is_no_more():
+    with pytest.raises(UnknownVariant) as told:
+        about_a_base(AnsweringChoice(preset="gone"))
+    assert "bare, exact" in str(told.value)

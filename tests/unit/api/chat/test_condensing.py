@@ -124,10 +124,10 @@ def test_what_a_question_ends_with_is_not_its_topic(text: str, bare: str):
 )
 def test_no_question_takes_long(earlier: str, text: str):
     """A question comes from outside: none may keep the event loop busy (these once took hours)."""
-    began = time.monotonic()
+    began = time.thread_time()  # its own processor time: the machine may be busy with other things
     is_follow_up(text)
     join(earlier, text)
-    assert time.monotonic() - began < 1
+    assert time.thread_time() - began < 1
 
 
 @pytest.mark.parametrize("text", ["", "  ", "？", "and", "那", "(((", "\\", "第[一"])

@@ -75,3 +75,18 @@ async def test_what_needs_a_person_is_a_warning(torn: Workbench, caplog: pytest.
     torn.folders.remove(BASE, FILE)
     await looked(torn)
     assert any(FILE.value in record.getMessage() for record in caplog.records if record.levelno == logging.WARNING)
+
+
+@pytest.mark.parametrize("period", [None, DAY])
+async def test_an_empty_keyword_index_is_filled_at_the_start(bench: Workbench, period: timedelta | None):
+    await bench.add("年假 五天")
+    base = (await bench.service.get(BASE)).id
+    before = await bench.indexes.keywords.ids(base)
+    await bench.indexes.keywords.drop(base)
+    schedule = InspectionSchedule(bench.inspection, bench.root, period, look_seconds=0.01)
+    keeping = asyncio.create_task(schedule.keep())
+    await asyncio.sleep(0.15)
+    assert keeping.done() is (period is None)
+    keeping.cancel()
+    await asyncio.gather(keeping, return_exceptions=True)
+    assert await bench.indexes.keywords.ids(base) == before != set()

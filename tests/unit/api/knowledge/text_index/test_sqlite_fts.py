@@ -112,3 +112,25 @@ async def test_in_a_large_base_the_rarest_words_look_and_all_words_tell(tmp_path
     assert scores[51] < 0.6, "the common word counts all the same"
     assert len(await index.search(BASE, "pump of the plant", limit=60)) == 41, "common words alone still find"
     await index.stop()
+
+
+async def test_tables_of_a_former_way_to_cut_text_go(tmp_path, tokenizer):
+    path = tmp_path / "info.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"CREATE VIRTUAL TABLE keyword_1_{BASE} USING fts5(words, bigrams)")
+        connection.execute(f"CREATE VIRTUAL TABLE keyword_1_{BASE}_vocabulary USING fts5vocab(keyword_1_{BASE}, col)")
+        connection.execute("CREATE TABLE keyword_1_rows (row INTEGER PRIMARY KEY, base TEXT, chunk TEXT)")
+        connection.execute("CREATE TABLE keyword_notes (text TEXT)")
+        connection.commit()
+    index = SqliteFtsIndex(path, tokenizer)
+    await index.start()
+    await index.upsert([make_chunk(0, TEXTS[0])])
+    await index.stop()
+    again = SqliteFtsIndex(path, tokenizer)
+    await again.start()
+    assert ids(await again.search(BASE, "年假", limit=3)) == [0]
+    await again.stop()
+    with closing(sqlite3.connect(path)) as connection:
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    assert not [name for name in tables if name.startswith("keyword_1_")]
+    assert "keyword_notes" in tables

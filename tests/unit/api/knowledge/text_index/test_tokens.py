@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.api.knowledge.text_index.tokens import Tokenizer
+from services.api.knowledge.text_index.tokens import Tokenizer, bigrams_of, folded
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def test_words_are_normalised_and_codes_kept_whole(tokenizer, text, words):
 
 
 def test_kana_and_hangul_are_found_by_bigrams(tokenizer):
-    assert tokenizer.of_text("東京タワー").bigrams == ("東京", "京タ", "タワ", "ワー")
+    assert tokenizer.of_text("東京タワー").bigrams == ("东京", "京タ", "タワ", "ワー")
     assert tokenizer.of_text("한국어").words == ()
     assert tokenizer.of_text("한국어").bigrams == ("한국", "국어")
 
@@ -71,3 +71,18 @@ def test_no_token_holds_white_space_and_a_question_repeats_none(tokenizer, text)
     assert all(token and token.split() == [token] for token in every)
     assert len(set(asked.words)) == len(asked.words)
     assert set(asked.words) <= set(tokens.words)
+
+
+@pytest.mark.parametrize(
+    ("traditional", "simple"),
+    [("員工薪資發放", "员工薪资发放"), ("臺灣裡面", "台湾里面"), ("頭髮與發展", "头发与发展")],
+)
+def test_traditional_and_simple_characters_give_the_same_tokens(tokenizer, traditional, simple):
+    assert tokenizer.of_text(traditional) == tokenizer.of_text(simple)
+    assert tokenizer.of_query(traditional) == tokenizer.of_query(simple)
+    assert bigrams_of(traditional) == bigrams_of(simple)
+
+
+@given(text=st.text(st.characters(min_codepoint=0x4E00, max_codepoint=0x9FFF)), at=st.integers(0, 40))
+def test_a_part_of_a_text_is_folded_as_the_whole_is(text, at):
+    assert folded(text[:at]) + folded(text[at:]) == folded(text)

@@ -1,0 +1,13 @@
+"""How questions to a knowledge base are answered."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0006"
+down_revision = "0005"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("knowledge_bases", sa.Column("answering", sa.JSON(none_as_null=True), nullable=True))
