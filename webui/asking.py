@@ -90,6 +90,20 @@ def history_of(turns: Sequence[Turn], limit: int = HISTORY_TURNS) -> list[Histor
     ]
 
 
+def options_of(options: AnsweringOptions, base: KnowledgeBaseDetails | None) -> AnsweringOptions:
+    """What may be chosen, and what holds for a knowledge base where a question does not say it."""
+    if base is None:
+        return options
+    said = {"strategy": base.answering.strategy, "when_nothing_found": base.answering.when_nothing_found}
+    return options.model_copy(update=_given({**said}))
+
+
+def own_preset(options: AnsweringOptions, base: KnowledgeBaseDetails | None) -> PresetBody | None:
+    """The preset that a knowledge base says."""
+    wanted = base.answering.preset if base else None
+    return next((preset for preset in options.presets if preset.name == wanted), None)
+
+
 def turns_for(preset: PresetBody | None, memory: str) -> int:
     """How many earlier turns are sent: as many as the memory can use, and never less than a follow-up needs."""
     if memory != _SHORT_MEMORY:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from services.wire.chatchat import AnsweringBody, ArmBody, CandidateBody, WhyBody
 from webui.i18n import Texts
 
-_STAGES = ("keyword", "embed", "dense", "fetch", "rerank")
+_STAGES = ("keyword", "embed", "dense", "fetch", "rerank", "widen")
 _NONE = "–"
 _BELOW = " > "
 

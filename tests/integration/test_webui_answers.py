@@ -81,6 +81,21 @@ class TestSettings:
         app.selectbox(key="preset").set_value("").run()
         assert (app.slider(key="top_k").value, app.slider(key="temperature").value) == (4, 0.7)
 
+    def test_what_a_base_says_is_shown_as_what_holds_and_not_sent(self, api: Script) -> None:
+        api.bases["合同"]["answering"] = {"when_nothing_found": "strict", "preset": "knowledge_base_chat"}
+        app = page()
+        app.selectbox(key="policy").set_value("cautious").run()
+        app.selectbox(key="chat-base").set_value("合同").run()
+        assert app.selectbox(key="policy").options[0] == "只说没有找到（默认）"
+        assert app.selectbox(key="preset").options == ["知识库问答（求准）（默认）", "of our own"]
+        assert (app.slider(key="top_k").value, app.slider(key="temperature").value) == (1, 0.1)
+        asked = asked_by(app, api)
+        assert {"when_nothing_found", "preset", "top_k", "temperature"} & set(asked) == set()
+        app.selectbox(key="preset").set_value("of our own").run()
+        assert asked_by(app, api)["preset"] == "of our own"
+        app.selectbox(key="chat-base").set_value("samples").run()
+        assert (app.selectbox(key="policy").value, app.selectbox(key="preset").value) == ("free", "")
+
     def test_a_base_that_is_gone_is_no_longer_chosen(self, api: Script) -> None:
         app = page()
         app.multiselect(key="chat-more-bases").set_value(["合同"]).run()
@@ -122,11 +137,12 @@ class TestWhy:
 
     def test_every_stage_is_told(self, api: Script) -> None:
         api.heading = ["第三章", "部署"]
+        api.wordings = ["怎样部署？ 一键部署"]
         api.answering = {"strategy": "map_reduce", "groups": [[1]], "left_out": [1]}
         app = page()
         asked_by(app, api)
         (why,) = [found for found in app.chat_message[1].expander if found.label == "为什么是这个回答？"]
-        assert why.text[0].value == "怎样部署？"
+        assert [text.value for text in why.text] == ["怎样部署？", "怎样部署？ 一键部署"]
         lines = "\n".join(line.value for line in why.markdown)
         for words in ("关键词：找到 2 条", "向量模型不认识问题中的词语", "读法：分组读，再汇总", "重排 1", "开始回答"):
             assert words in lines

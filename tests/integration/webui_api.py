@@ -43,6 +43,7 @@ class Script:
     excerpt: str = "原文"
     support: list[dict[str, Any]] = field(default_factory=list)
     answering: dict[str, Any] | None = None
+    wordings: list[str] = field(default_factory=list)
     heading: list[str] = field(default_factory=list)
     piece_seconds: float = 0.0
     stall: bool = False
@@ -78,6 +79,7 @@ def why(query: str, script: Script) -> dict[str, Any]:
     less = {"keyword_rank": 2, "coverage": 0.4, "fused_rank": 2, "final_rank": 2, "relevance": 0.2}
     return {
         "query": query,
+        "wordings": script.wordings,
         "arms": [
             {"knowledge_base": "samples", "kind": "keyword", "found": 2, "weight": 1.0},
             {"knowledge_base": "samples", "kind": "dense", "found": 0, "weight": 0.0, "left_out": "unreadable"},
@@ -118,6 +120,7 @@ def _knowledge(app: FastAPI, script: Script) -> None:  # noqa: C901 - a list of 
         script.languages.append(request.headers.get("accept-language", ""))
         return _ok([
             {"name": name, "description": base["description"], "embedding_model": "all-minilm-l6-v2",
+             "answering": base.get("answering", {}),
              "vector_store": "milvus", "file_count": len(base["files"]), "created_at": WHEN}
             for name, base in script.bases.items()
         ])  # fmt: skip

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from services.wire.chatchat import AnsweringOptions, PresetBody
+from services.wire.chatchat import AnsweringOptions, KnowledgeBaseDetails, PresetBody
 from webui.asking import (
     TEMPERATURE_LIMIT,
     TOP_K_LIMIT,
     Wishes,
     first_temperature,
     first_top_k,
+    options_of,
+    own_preset,
     turns_for,
     unless_same,
 )
@@ -20,21 +22,25 @@ from webui.components.failures import boundary
 from webui.i18n import Texts
 from webui.markdown import plain
 from webui.page import Page
-from webui.state import Mode, keep_choice, keep_choices
+from webui.state import keep_choice, keep_choices
 
 MORE_BASES_LIMIT = 20
 _NO_PRESET = ""
 
 
-def show_answering_settings(mode: Mode, others: Sequence[str], page: Page) -> Wishes:
-    """Draw the expander; `others`: the knowledge bases that can be read beside the chosen one."""
-    texts, grounded = page.texts, mode is Mode.KNOWLEDGE
+def show_answering_settings(base: KnowledgeBaseDetails | None, others: Sequence[str], page: Page) -> Wishes:
+    """Draw the expander for a question to a base, or to the model alone; `others`: bases that can be read as well."""
+    texts, grounded = page.texts, base is not None
     options: AnsweringOptions | None = None
     with boundary(texts):
-        options = page.client.answering_options()
+        options = options_of(page.client.answering_options(), base)
+    own = None
+    if options is not None:
+        own = own_preset(options, base)
+        _begin(options, own)
     with st.expander(plain(texts("settings.more"))):
         more_bases = choose_more_bases("chat-more-bases", others, page) if grounded else ()
-        preset = _preset(options, texts)
+        preset = _preset(options, own, texts)
         top_k = _top_k(preset, options, texts) if grounded else None
         temperature = _temperature(preset, texts)
         if options is None:
@@ -43,7 +49,7 @@ def show_answering_settings(mode: Mode, others: Sequence[str], page: Page) -> Wi
         policy = _named("policy", options.policies, options.when_nothing_found, texts) if grounded else None
         memory = _named("memory", options.memories, options.memory, texts)
     return Wishes(
-        preset=preset.name if preset else None,
+        preset=preset.name if preset and preset != own else None,
         top_k=top_k,
         temperature=temperature,
         strategy=strategy,
@@ -73,28 +79,40 @@ def choose_more_bases(key: str, others: Sequence[str], page: Page) -> tuple[str,
     return tuple(chosen)
 
 
-def _preset(options: AnsweringOptions | None, texts: Texts) -> PresetBody | None:
+def _begin(options: AnsweringOptions, own: PresetBody | None) -> None:
+    """Where something else holds than before, because another base is asked, begin with that."""
+    holds = (options.strategy, options.when_nothing_found, own.name if own else _NO_PRESET)
+    if st.session_state.get("answering-holds") != holds:
+        st.session_state["answering-holds"] = holds
+        st.session_state["strategy"], st.session_state["policy"], st.session_state["preset"] = holds
+        _follow(own, options)
+
+
+def _follow(preset: PresetBody | None, options: AnsweringOptions | None) -> None:
+    """The sliders show what the preset says; they may be moved from there."""
+    st.session_state["top_k"] = first_top_k(preset, options)
+    st.session_state["temperature"] = first_temperature(preset)
+
+
+def _preset(options: AnsweringOptions | None, own: PresetBody | None, texts: Texts) -> PresetBody | None:
     presets = {preset.name: preset for preset in options.presets} if options else {}
     if not presets:
         return None
 
     def label(name: str) -> str:
-        return texts("settings.no_preset") if name == _NO_PRESET else _word("preset", name, texts)
+        word = texts("settings.no_preset") if name == _NO_PRESET else _word("preset", name, texts)
+        return texts("settings.default", choice=word) if own is not None and name == own.name else word
 
-    def follow() -> None:
-        """The sliders show what the preset says; they may be moved from there."""
-        chosen = presets.get(st.session_state["preset"])
-        st.session_state["top_k"] = first_top_k(chosen, options)
-        st.session_state["temperature"] = first_temperature(chosen)
-
-    names = [_NO_PRESET, *presets]
-    keep_choice("preset", names, _NO_PRESET)
+    # No question can undo what its base says: it can only name another preset.
+    first = _NO_PRESET if own is None else own.name
+    names = [first, *(name for name in presets if name != first)]
+    keep_choice("preset", names, first)
     chosen = st.selectbox(
         plain(texts("settings.preset")),
         names,
         format_func=label,
         key="preset",
-        on_change=follow,
+        on_change=lambda: _follow(presets.get(st.session_state["preset"]), options),
         help=plain(texts("settings.preset_help")),
         persist_state="session",
     )

@@ -39,7 +39,7 @@ def show_chat_settings(page: Page) -> ChatChoices:
         if model is not None and model.engine == _BUILT_IN:
             st.caption(plain(texts("settings.built_in")))
         others = [other.name for other in bases if base is not None and other.name != base.name]
-        wishes = show_answering_settings(mode, others, page)
+        wishes = show_answering_settings(base, others, page)
         if wishes.more_bases:
             also.caption(plain(texts("settings.also", bases=texts("list.comma").join(wishes.more_bases))))
     return ChatChoices(mode, model, base, wishes)

@@ -44,6 +44,9 @@ def show_why(turn: Turn, page: Page) -> None:
         st.text(sources.why.query)
         if sources.why.query.strip() != turn.question.strip():
             st.caption(plain(texts("why.rewritten")))
+        if sources.why.wordings:
+            st.caption(plain(texts("why.wordings")))
+            st.text("\n".join(sources.why.wordings))
         numbers = {citation.chunk_id: citation.number for citation in sources.citations}
         left_out = sources.answering.left_out if sources.answering else ()
         _search(sources.why, Reading(numbers, left_out), page)

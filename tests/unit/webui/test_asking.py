@@ -6,6 +6,7 @@ import pytest
 
 from services.wire.chatchat import (
     AnsweringOptions,
+    BaseAnswering,
     ChatRequest,
     KnowledgeBaseChatRequest,
     KnowledgeBaseDetails,
@@ -18,6 +19,8 @@ from webui.asking import (
     first_temperature,
     first_top_k,
     history_of,
+    options_of,
+    own_preset,
     request_for,
     turns_for,
     unless_same,
@@ -87,6 +90,18 @@ def test_history_holds_the_last_answered_turns_oldest_first() -> None:
 def test_as_much_history_is_sent_as_is_of_use(shown_turns: int | None, memory: str, sent: int) -> None:
     assert turns_for(PresetBody(name="p", history_turns=shown_turns), memory) == sent
     assert turns_for(None, "window") == 5
+
+
+def test_what_a_base_says_holds_where_a_question_does_not() -> None:
+    brief = PresetBody(name="brief", top_k=1)
+    options = OPTIONS.model_copy(update={"presets": [brief]})
+    strict = BASE.model_copy(update={"answering": BaseAnswering(when_nothing_found="strict", preset="brief")})
+    held = options_of(options, strict)
+    assert (held.strategy, held.when_nothing_found) == ("auto", "strict")
+    assert own_preset(options, strict) == brief
+    assert (options_of(options, None), own_preset(options, BASE)) == (options, None)
+    gone = BASE.model_copy(update={"answering": BaseAnswering(preset="gone", strategy="refine")})
+    assert (own_preset(options, gone), options_of(options, gone).strategy) == (None, "refine")
 
 
 def test_the_sliders_begin_where_the_preset_or_the_server_says() -> None:
