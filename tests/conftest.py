@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A property holds however busy the machine is: speed is measured by benches.
+settings.register_profile("house", deadline=None)
+settings.load_profile("house")
 
 CORPORA = Path(__file__).resolve().parents[2] / "shared" / "corpora"
 

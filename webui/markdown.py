@@ -10,7 +10,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from markdown_it import MarkdownIt
+from markdown_it.token import Token
 from markdown_it.tree import SyntaxTreeNode
+
+from webui.marks import MARK, Mark, place
 
 _PUNCTUATION = re.compile(r"[!-/:-@\[-`{-~]")
 # Streamlit makes links of bare addresses even where their punctuation is escaped, but never inside code.
@@ -27,10 +30,20 @@ def plain(text: str) -> str:
     return _escaped(" ".join(text.split()))
 
 
-def inert(markdown: str) -> str:
-    """`markdown` with its formatting, but with links and images as their text and address."""
-    parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
-    return "\n".join(_blocks(SyntaxTreeNode(parser.parse(markdown)).children, gap=True))
+def inert(markdown: str, marks: Sequence[Mark] = ()) -> str:
+    """`markdown` with its formatting and with our marks, but with links and images as their text and address."""
+    tokens = _parsed(markdown)
+    place(tokens, markdown, marks)
+    return "\n".join(_blocks(SyntaxTreeNode(tokens).children, gap=True))
+
+
+def marked_in(markdown: str, marks: Sequence[Mark]) -> set[Mark]:
+    """The marks that `inert` would write: those that stand neither in code nor in a title."""
+    return place(_parsed(markdown), markdown, marks)
+
+
+def _parsed(markdown: str) -> list[Token]:
+    return MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"]).parse(markdown)
 
 
 def _escaped(text: str) -> str:
@@ -139,6 +152,7 @@ _SPANS: Mapping[str, Callable[[SyntaxTreeNode], str]] = {
     "softbreak": lambda _: "\\\n",
     "hardbreak": lambda _: "\\\n",
     "code_inline": lambda node: _code(node.content),
+    MARK: lambda node: node.content,
     "link": lambda node: _with_address(_inline(node), str(node.attrs["href"])),
     "image": lambda node: _with_address(_escaped(node.content), str(node.attrs["src"])),
 }

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 
 import streamlit as st
 
-from services.wire.chatchat import CitationBody, HistoryItem, ServedModelBody, TurnBody
+from services.clients.chatchat import AnswerSources
+from services.wire.chatchat import CitationBody, ServedModelBody, TurnBody
 
 TITLE_CHARS = 30
-HISTORY_TURNS = 5
 _OWNER = re.compile(r"[A-Za-z0-9_-]{22,64}")
 _CONVERSATION = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -34,12 +34,21 @@ class Ending(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Pace:
+    """How long an answer took, as the page saw it; None: that far it did not come."""
+
+    first_seconds: float | None = None
+    whole_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
     """A question with its answer as the page shows it.
 
     Attributes:
         failure: the sentence of a FAILED one.
         mode: what the answer was made from.
+        sources: why it is what it is; None for one that is read from the conversation on record.
     """
 
     question: str
@@ -48,6 +57,8 @@ class Turn:
     ending: Ending = Ending.WHOLE
     failure: str = ""
     mode: Mode = Mode.MODEL
+    sources: AnswerSources | None = None
+    pace: Pace = Pace()
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +161,12 @@ def keep_choice(key: str, options: Sequence[str], first: str) -> None:
         st.session_state[key] = fallback
 
 
+def keep_choices(key: str, options: Sequence[str]) -> None:
+    """Before a multiselect: forget the choices that are no options any more."""
+    chosen = st.session_state.get(key) or []
+    st.session_state[key] = [choice for choice in chosen if choice in options]
+
+
 def title_of(question: str) -> str:
     """A conversation's title: the beginning of its first question."""
     return " ".join(question.split())[:TITLE_CHARS]
@@ -160,16 +177,6 @@ def turn_of(body: TurnBody) -> Turn:
     ending = Ending.WHOLE if body.answer else Ending.STOPPED
     mode = Mode.KNOWLEDGE if body.chat_type == Mode.KNOWLEDGE else Mode.MODEL
     return Turn(body.question, body.answer, tuple(body.citations), ending, mode=mode)
-
-
-def history_of(turns: Sequence[Turn]) -> list[HistoryItem]:
-    """The messages sent along with a question: the last turns that have an answer."""
-    answered = [turn for turn in turns if turn.answer][-HISTORY_TURNS:]
-    return [
-        HistoryItem(role=role, content=content)
-        for turn in answered
-        for role, content in (("user", turn.question), ("assistant", turn.answer))
-    ]
 
 
 def chat_models(served: Sequence[ServedModelBody]) -> list[ServedModelBody]:

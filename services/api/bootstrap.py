@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from services.api.catalog import routes as catalog_routes
-from services.api.catalog.service import CatalogueService
+from services.api.catalog.service import CatalogueService, Ways
 from services.api.chat import routes as chat_routes
 from services.api.chat.condensing import ChosenCondenser, ModelCondenser, RuleCondenser
 from services.api.chat.memory import MEMORIES
@@ -127,7 +127,11 @@ def build(settings: Settings, replace: Replacements, role: Role = Role.WHOLE, *,
         chat_routes.router(chat_parts, chat_routes.ChatDefaults.of(settings)),
         knowledge_routes.router(knowledge, retriever, presentation),
         conversation_routes.router(conversations),
-        catalog_routes.router(CatalogueService(settings.models, running), chat_parts.speaker.prompts, server.language),
+        catalog_routes.router(
+            CatalogueService(settings.models, running, Ways.of(settings, STRATEGIES, MEMORIES)),
+            chat_parts.speaker.prompts,
+            server.language,
+        ),
     )
     maintenance, own_indexer = Maintenance(knowledge, folders), indexer if role.indexes else None
     means = RepairMeans(embedder, settings.knowledge.embed_batch, settings.embeds_milvus, list(LOADERS))

@@ -19,6 +19,8 @@ from services.foundation.access import LinkSigner
 from services.foundation.errors import ChatchatError
 from services.foundation.sse import read_events_sync, split_lines_sync
 from services.wire.chatchat import (
+    AnsweringBody,
+    AnsweringOptions,
     BaseAnswering,
     CancelDocs,
     ChatRequest,
@@ -27,6 +29,7 @@ from services.wire.chatchat import (
     ConversationWithTurns,
     CreateKnowledgeBase,
     DeleteDocs,
+    ExplainedSearch,
     FailedFiles,
     FileDetails,
     FoundDocument,
@@ -35,8 +38,10 @@ from services.wire.chatchat import (
     OpenConversation,
     SearchRequest,
     ServedModelBody,
+    SupportBody,
     UpdateAnswering,
     UpdateDocs,
+    WhyBody,
 )
 
 _DOWNLOAD = "/knowledge_base/download_doc"
@@ -54,10 +59,19 @@ class AnswerPiece:
 
 @dataclass(frozen=True, slots=True)
 class AnswerSources:
-    """The passages an answer cites, and the stand-alone query that found them."""
+    """The passages an answer cites, and the stand-alone query that found them.
+
+    Attributes:
+        answering: how the passages were read; None where all were read at once.
+        why: why these were found; given when the request says `explain`, as is `support`.
+        support: the answer's sentences and how far the passages say the same.
+    """
 
     citations: tuple[CitationBody, ...]
     query: str
+    answering: AnsweringBody | None = None
+    why: WhyBody | None = None
+    support: tuple[SupportBody, ...] = ()
 
 
 AnswerEvent = AnswerPiece | AnswerSources
@@ -100,6 +114,10 @@ class ChatchatClient:
     def models(self) -> list[ServedModelBody]:
         """Every configured model and whether it runs."""
         return self._get("/models", TypeAdapter(list[ServedModelBody]))
+
+    def answering_options(self) -> AnsweringOptions:
+        """What a question may choose by name, and what holds where it does not."""
+        return self._get("/server/answering", TypeAdapter(AnsweringOptions))
 
     def knowledge_bases(self) -> list[KnowledgeBaseDetails]:
         """Every knowledge base."""
@@ -174,6 +192,11 @@ class ChatchatClient:
         body = wanted.model_dump(include=wanted.model_fields_set)
         request = self._http.build_request("POST", "/knowledge_base/search_docs", json=body)
         return _shaped(TypeAdapter(list[FoundDocument]), _decoded(self._sent(request)))
+
+    def explain_search(self, wanted: SearchRequest) -> ExplainedSearch:
+        """Passages for a query, best first, and why they were found."""
+        body = wanted.model_dump(include=wanted.model_fields_set)
+        return _shaped(TypeAdapter(ExplainedSearch), self._post("/knowledge_base/explain_search", body))
 
     def open_conversation(self, owner: str, title: str) -> ConversationBody:
         """Open a conversation."""
@@ -291,8 +314,7 @@ def _answer_events(text: str) -> Iterator[AnswerEvent]:
     if isinstance(piece, str) and piece:
         yield AnswerPiece(piece)
     if "citations" in event:
-        citations = _shaped(TypeAdapter(tuple[CitationBody, ...]), event["citations"])
-        yield AnswerSources(citations, str(event.get("query") or ""))
+        yield _shaped(TypeAdapter(AnswerSources), {"query": "", **event})
 
 
 def _decoded(answer: httpx.Response) -> JsonValue:

@@ -379,6 +379,29 @@ class OpenConversation(Body):
     title: str = Field(default="", max_length=200)
 
 
+class PresetBody(BaseModel):
+    """Ours: a preset of the settings. None: it leaves that to the request and the settings."""
+
+    name: str
+    temperature: float | None = None
+    history_turns: int | None = None
+    top_k: int | None = None
+    repetition_penalty: float | None = None
+
+
+class AnsweringOptions(BaseModel):
+    """Ours: `data` of GET /server/answering: what a question may choose by name, and what holds where it does not."""
+
+    presets: list[PresetBody]
+    strategies: list[str]
+    memories: list[str]
+    policies: list[str]
+    strategy: str
+    memory: str
+    when_nothing_found: str
+    top_k: int
+
+
 class ServedModelBody(BaseModel):
     """Ours: one element of GET /models: a configured model and whether a worker serves it now."""
 

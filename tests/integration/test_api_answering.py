@@ -114,7 +114,8 @@ async def test_a_strategy_that_cannot_be_used_is_refused_before_the_answer(group
     body = about(strategy="refine", model_name="talk", stream=stream)
     quoting = (await grouped.post("/chat/knowledge_base_chat", body)).json()
     assert (quoting["code"], quoting["error"]["code"]) == (400, "model.does_not_write")
-    assert quoting["msg"].startswith("模型 talk 只摘录原文")
+    said = "模型 talk 只摘录原文，自己不写作，而 refine 需要写作。请选择 stuff / auto，或换一个模型。"
+    assert quoting["msg"] == said  # names alone are put in, so that no English words stand in a Chinese sentence
     assert grouped.model.requests == []
 
 

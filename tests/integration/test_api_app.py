@@ -12,8 +12,10 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 
 from services.api.app import create_app
+from services.api.chat.memory import MEMORIES
+from services.api.chat.strategies import STRATEGIES
 from services.foundation.access import LinkSigner
-from services.foundation.settings.tree import Endpoint
+from services.foundation.settings.tree import Endpoint, Preset
 from tests.integration.api_bench import BASE, LEAVE, SICK, ApiBench, api_bench, settings_for
 from tests.live import free_port, serve
 
@@ -131,6 +133,22 @@ async def test_data_outlive_the_process(tmp_path: Path):
             SICK[0],
         ]
         assert (await api.search("年假"))[0]["page_content"] == LEAVE[1]
+
+
+async def test_what_a_question_may_choose_by_name_is_listed_and_taken(tmp_path: Path):
+    presets = {"brief": Preset(top_k=1, temperature=0.1), "free": Preset()}
+    async with api_bench(settings_for(tmp_path).model_copy(update={"presets": presets})) as api:
+        offered = (await api.get("/server/answering")).json()["data"]
+        assert offered["presets"][0] == {
+            "name": "brief", "temperature": 0.1, "history_turns": None, "top_k": 1, "repetition_penalty": None,
+        }  # fmt: skip
+        assert (offered["strategy"], offered["memory"], offered["when_nothing_found"]) == ("auto", "window", "free")
+        assert (offered["strategies"], offered["memories"]) == (list(STRATEGIES), list(MEMORIES))
+        await api.filled()
+        for field, names in (("preset", ["brief", "free"]), ("when_nothing_found", offered["policies"])):
+            for name in names:
+                asked = {"query": "年假", "knowledge_base_name": BASE, field: name}
+                assert '"citations"' in (await api.post("/chat/knowledge_base_chat", asked)).text
 
 
 async def test_models_are_listed_with_whether_they_run(tmp_path: Path):

@@ -49,6 +49,16 @@ class TestClient:
         assert found[0].score == 0.4
         assert api.asked == [{"query": "q", "knowledge_base_name": "samples", "top_k": 7}]
 
+    def test_a_search_and_why(self, client: ChatchatClient, api: Script) -> None:
+        found = client.explain_search(SearchRequest(query="q", knowledge_base_name="samples", top_k=7))
+        assert [document.id for document in found.documents] == [found.why.candidates[0].chunk_id]
+        assert found.why.arms[1].left_out == "unreadable"
+        assert api.asked == [{"query": "q", "knowledge_base_name": "samples", "top_k": 7}]
+
+    def test_what_a_question_may_choose(self, client: ChatchatClient) -> None:
+        offered = client.answering_options()
+        assert (offered.strategy, offered.presets[0].top_k, offered.presets[1].temperature) == ("auto", 1, None)
+
     def test_conversations(self, client: ChatchatClient) -> None:
         opened = client.open_conversation(OWNER, "title")
         assert [found.title for found in client.conversations(OWNER)] == ["title"]
@@ -64,6 +74,17 @@ class TestClient:
         assert [event.text for event in events if isinstance(event, AnswerPiece)] == ["你好", "，世界。"]
         assert isinstance(events[-1], AnswerSources)
         assert events[-1].citations[0].page == 12
+        assert (events[-1].why, events[-1].support, events[-1].answering) == (None, (), None)
+
+    def test_an_answer_that_is_explained(self, client: ChatchatClient, api: Script) -> None:
+        api.support = [{"text": "你好，世界。", "start": 0, "cited": [], "share": 0.5, "support": "partly"}]
+        api.answering = {"strategy": "refine", "groups": [[1]]}
+        asked = KnowledgeBaseChatRequest(query="q", knowledge_base_name="samples", explain=True)
+        (sources,) = [event for event in client.answer(asked) if isinstance(event, AnswerSources)]
+        assert sources.why is not None
+        assert (sources.why.query, sources.support[0].support) == ("q", "partly")
+        assert sources.answering is not None
+        assert sources.answering.groups == [[1]]
 
     def test_failures_before_and_in_the_stream(self, client: ChatchatClient, api: Script) -> None:
         with pytest.raises(NoWorker) as early:

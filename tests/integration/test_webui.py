@@ -66,7 +66,8 @@ class TestPages:
         app.chat_input[0].set_value("什么\n是 X？").run()
         assert not app.error
         assert app.chat_message[1].markdown[0].value == "你好，世界。"
-        assert [expander.label for expander in app.main.expander][-1] == r"\[1\] 手册\.pdf · page 12"
+        labels = [expander.label for expander in app.main.expander]
+        assert labels == [r"\[1\] 手册\.pdf · page 12", r"Why this answer\?"]
         assert app.query_params["c"] == "c0000000000000000000000000000001"
         assert next(iter(api.conversations.values()))["title"] == "什么 是 X？"
         app.chat_input[0].set_value("再问").run()
@@ -286,7 +287,7 @@ class TestBrowser:
         expect(opened.get_by_text("相似度 80%")).to_be_visible()
         opened.get_by_role("button", name="删除", exact=True).click()
         opened.get_by_role("button", name="确定删除").click()
-        expect(opened.get_by_role("combobox")).to_have_value("samples")
+        expect(opened.get_by_role("combobox", name="知识库")).to_have_value("samples")
         assert set(api.bases) == {"samples"}
 
     def test_an_api_failure_is_a_sentence(self, opened: Page) -> None:

@@ -21,6 +21,7 @@ from services.foundation.errors import (
     KnowledgeBaseNotFound,
     NoWorker,
     UnreadableFile,
+    WritingNeeded,
 )
 from services.foundation.http import envelope_body, language_of
 from services.foundation.sse import event_response
@@ -40,6 +41,9 @@ class Script:
     engine: str = "openai_compatible"
     pieces: list[str] = field(default_factory=lambda: ["你好", "，世界。"])
     excerpt: str = "原文"
+    support: list[dict[str, Any]] = field(default_factory=list)
+    answering: dict[str, Any] | None = None
+    wordings: list[str] = field(default_factory=list)
     heading: list[str] = field(default_factory=list)
     piece_seconds: float = 0.0
     stall: bool = False
@@ -65,6 +69,27 @@ class Script:
 def _file(name: str, size: int, **more: Any) -> dict[str, Any]:
     whole = {"name": name, "size_bytes": size, "state": "indexed", "version": 1, "chunk_count": 7, "modified_at": WHEN}
     return whole | more
+
+
+def why(query: str, script: Script) -> dict[str, Any]:
+    """The explanation of a search by words alone that found two passages and kept the first."""
+    place = {"page": 12, "heading": " > ".join(script.heading)}
+    known = {"knowledge_base": "samples", "file_name": "手册.pdf", "place": place}
+    ranks = {"keyword_rank": 1, "coverage": 0.83, "fused_rank": 1, "final_rank": 1, "relevance": 0.71}
+    less = {"keyword_rank": 2, "coverage": 0.4, "fused_rank": 2, "final_rank": 2, "relevance": 0.2}
+    return {
+        "query": query,
+        "wordings": script.wordings,
+        "arms": [
+            {"knowledge_base": "samples", "kind": "keyword", "found": 2, "weight": 1.0},
+            {"knowledge_base": "samples", "kind": "dense", "found": 0, "weight": 0.0, "left_out": "unreadable"},
+        ],
+        "candidates": [
+            {"chunk_id": "c1", "fate": "used", **known, **ranks},
+            {"chunk_id": "c2", "fate": "cut", **known, **less},
+        ],
+        "milliseconds": {"keyword": 3.2, "rerank": 1.0},
+    }
 
 
 def _ok(value: Any = None) -> JSONResponse:
@@ -95,6 +120,7 @@ def _knowledge(app: FastAPI, script: Script) -> None:  # noqa: C901 - a list of 
         script.languages.append(request.headers.get("accept-language", ""))
         return _ok([
             {"name": name, "description": base["description"], "embedding_model": "all-minilm-l6-v2",
+             "answering": base.get("answering", {}),
              "vector_store": "milvus", "file_count": len(base["files"]), "created_at": WHEN}
             for name, base in script.bases.items()
         ])  # fmt: skip
@@ -157,12 +183,19 @@ def _knowledge(app: FastAPI, script: Script) -> None:  # noqa: C901 - a list of 
     async def download() -> PlainTextResponse:
         return PlainTextResponse("the file")
 
+    def found() -> list[dict[str, Any]]:
+        metadata = {"source": "手册.pdf", "page": 3, "heading": "安装 > 步骤", "relevance": 0.71}
+        return [{"page_content": script.excerpt, "metadata": metadata, "type": "Document", "id": "c1", "score": 0.4}]
+
     @app.post("/knowledge_base/search_docs")
     async def search(body: Json) -> JSONResponse:
         script.asked.append(body)
-        metadata = {"source": "手册.pdf", "page": 3, "heading": "安装 > 步骤"}
-        return JSONResponse([{"page_content": script.excerpt, "metadata": metadata, "type": "Document", "id": "1",
-                              "score": 0.4}])  # fmt: skip
+        return JSONResponse(found())
+
+    @app.post("/knowledge_base/explain_search")
+    async def explain(body: Json) -> JSONResponse:
+        script.asked.append(body)
+        return _ok({"documents": found(), "why": why(body["query"], script)})
 
 
 def _conversations(app: FastAPI, script: Script) -> None:
@@ -173,6 +206,16 @@ def _conversations(app: FastAPI, script: Script) -> None:
             {"name": "glm4", "task": "chat", "engine": "vllm", "running": False, "is_default": False},
             {"name": "all-minilm-l6-v2", "task": "embedding", "engine": "x", "running": True, "is_default": True},
         ])  # fmt: skip
+
+    @app.get("/server/answering")
+    async def answering() -> JSONResponse:
+        return _ok({
+            "presets": [{"name": "knowledge_base_chat", "temperature": 0.1, "history_turns": 0, "top_k": 1,
+                         "repetition_penalty": 1.2}, {"name": "of our own", "history_turns": 8}],
+            "strategies": ["auto", "map_reduce", "stuff"], "memories": ["running_summary", "window"],
+            "policies": ["strict", "cautious", "free"], "strategy": "auto", "memory": "window",
+            "when_nothing_found": "free", "top_k": 4,
+        })  # fmt: skip
 
     @app.post("/conversations")
     async def open_conversation(body: Json) -> JSONResponse:
@@ -211,7 +254,11 @@ def _chat(app: FastAPI, script: Script) -> None:  # noqa: C901 - a list of endpo
             while script.stall:
                 await asyncio.sleep(0.05)
             if key == "answer":
-                yield json.dumps({"docs": [], "citations": citations, "query": body["query"]})
+                explained = (
+                    {"why": why(body["query"], script), "support": script.support} if body.get("explain") else {}
+                )
+                more = {"answering": script.answering} if script.answering else {}
+                yield json.dumps({"docs": [], "citations": citations, "query": body["query"], **explained, **more})
         except asyncio.CancelledError:
             script.left.set()
             raise
@@ -227,6 +274,8 @@ def _chat(app: FastAPI, script: Script) -> None:  # noqa: C901 - a list of endpo
         script.asked.append(body)
         if body["query"] == "nobody":
             raise NoWorker(model="qwen3")
+        if body.get("strategy") == "map_reduce":
+            raise WritingNeeded(model="extractive", what="map_reduce", instead="stuff / auto")
         language = language_of(request, "zh-CN")
         return event_response(events(body, key), failure=lambda e: json.dumps(envelope_body(e, "r1", language)))
 

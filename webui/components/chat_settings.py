@@ -1,35 +1,20 @@
-"""The sidebar's choices for the next answer: model, mode, knowledge base, passages, temperature."""
+"""The sidebar's choices for the next answer: mode, knowledge base, model; the rest stands in `answering_settings`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import streamlit as st
 
 from services.wire.chatchat import KnowledgeBaseDetails, ServedModelBody
+from webui.asking import ChatChoices
+from webui.components.answering_settings import show_answering_settings
 from webui.components.failures import boundary
 from webui.markdown import plain
 from webui.page import Page
 from webui.state import Mode, chat_models, keep_choice
 
 _BUILT_IN = "extractive"
-
-
-@dataclass(frozen=True, slots=True)
-class ChatChoices:
-    """What was chosen. `model` and `base` are None where there is nothing to choose from."""
-
-    mode: Mode
-    model: ServedModelBody | None
-    base: KnowledgeBaseDetails | None
-    top_k: int
-    temperature: float
-
-    @property
-    def can_ask(self) -> bool:
-        """There is what an answer needs."""
-        return self.model is not None and (self.mode is Mode.MODEL or self.base is not None)
 
 
 def show_chat_settings(page: Page) -> ChatChoices:
@@ -49,22 +34,15 @@ def show_chat_settings(page: Page) -> ChatChoices:
         )
         mode = Mode(chosen or Mode.KNOWLEDGE)
         base = _base(bases, page) if mode is not Mode.MODEL else None
+        also = st.empty()
         model = _model(models, page)
         if model is not None and model.engine == _BUILT_IN:
             st.caption(plain(texts("settings.built_in")))
-        with st.expander(plain(texts("settings.more"))):
-            top_k = st.slider(plain(texts("settings.top_k")), 1, 20, 3, key="top_k", persist_state="session")
-            temperature = st.slider(
-                plain(texts("settings.temperature")),
-                0.0,
-                1.0,
-                0.7,
-                0.05,
-                help=plain(texts("settings.temperature_help")),
-                key="temperature",
-                persist_state="session",
-            )
-    return ChatChoices(mode, model, base, int(top_k), float(temperature))
+        others = [other.name for other in bases if base is not None and other.name != base.name]
+        wishes = show_answering_settings(base, others, page)
+        if wishes.more_bases:
+            also.caption(plain(texts("settings.also", bases=texts("list.comma").join(wishes.more_bases))))
+    return ChatChoices(mode, model, base, wishes)
 
 
 def _base(bases: Sequence[KnowledgeBaseDetails], page: Page) -> KnowledgeBaseDetails | None:

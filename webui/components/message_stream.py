@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from services.clients.chatchat import AnswerEvent, AnswerPiece, AnswerStream
+from services.clients.chatchat import AnswerEvent, AnswerSources, AnswerStream
 from services.foundation.errors import ChatchatError
-from services.wire.chatchat import CitationBody
 from webui.components.citations import show_citations
 from webui.components.failures import sentence_of
+from webui.components.why import show_legend, show_why, shown_support
 from webui.markdown import inert, plain
 from webui.page import Page
 from webui.pulse import pulse
-from webui.state import Ending, Mode, Turn
+from webui.state import Ending, Mode, Pace, Turn
+from webui.support import marks_of
 
 _DOTS = 3
 
@@ -29,13 +31,31 @@ class Draft:
     question: str
     mode: Mode
     text: str = ""
-    citations: tuple[CitationBody, ...] = ()
+    sources: AnswerSources | None = None
     ending: Ending = Ending.STOPPED
     failure: str = ""
+    pace: Pace = field(default_factory=Pace)
+    began: float = field(default_factory=time.monotonic)
 
     def turn(self) -> Turn:
         """What there is of it by now."""
-        return Turn(self.question, self.text, self.citations, self.ending, self.failure, self.mode)
+        citations = self.sources.citations if self.sources else ()
+        return Turn(self.question, self.text, citations, self.ending, self.failure, self.mode, self.sources, self.pace)
+
+    def take(self, batch: Sequence[AnswerEvent]) -> None:
+        """Add what came."""
+        for event in batch:
+            if isinstance(event, AnswerSources):
+                self.sources = event
+                continue
+            if not self.text:
+                self.pace = Pace(first_seconds=time.monotonic() - self.began)
+            self.text += event.text
+
+    def end(self) -> None:
+        """It came to its end."""
+        self.ending = Ending.WHOLE
+        self.pace = replace(self.pace, whole_seconds=time.monotonic() - self.began)
 
 
 @dataclass(slots=True)
@@ -54,15 +74,18 @@ def show_turn(turn: Turn, page: Page) -> None:
     """Draw a question and its answer."""
     show_question(turn.question)
     with st.chat_message("assistant", avatar=":material/auto_stories:"):
+        support = shown_support(turn)
         if turn.answer:
-            st.markdown(inert(turn.answer), anchors=False)
+            st.markdown(inert(turn.answer, marks_of(support)), anchors=False)
         if turn.ending is Ending.FAILED:
             st.error(plain(turn.failure), icon=":material/error:")
         if turn.ending is Ending.STOPPED:
             st.caption(plain(page.texts("chat.stopped")))
         if turn.ending is Ending.WHOLE and turn.mode is Mode.KNOWLEDGE and not turn.citations:
             st.caption(plain(page.texts("citations.none")))
+        show_legend(support, page)
         show_citations(turn.citations, page)
+        show_why(turn, page)
 
 
 def show_question(question: str) -> None:
@@ -81,22 +104,14 @@ def stream_answer(draft: Draft, stream: AnswerStream, page: Page, keep: Callable
         try:
             with closing(pulse(stream)) as batches:
                 for batch in batches:
-                    _take(draft, batch)
+                    draft.take(batch)
                     keep()
                     _draw(draft, place, waiting)
-            draft.ending = Ending.WHOLE
+            draft.end()
         except ChatchatError as failure:
             draft.ending = Ending.FAILED
             draft.failure = sentence_of(failure, page.texts)
         keep()
-
-
-def _take(draft: Draft, batch: Sequence[AnswerEvent]) -> None:
-    for event in batch:
-        if isinstance(event, AnswerPiece):
-            draft.text += event.text
-        else:
-            draft.citations = event.citations
 
 
 def _draw(draft: Draft, place: DeltaGenerator, waiting: _Waiting) -> None:

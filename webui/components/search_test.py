@@ -1,45 +1,63 @@
-"""The search test: what a base finds for a query, without asking a model."""
+"""The search test: what bases find for a query, and why, without asking a model."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import streamlit as st
 
-from services.wire.chatchat import FoundDocument, SearchRequest
+from services.wire.chatchat import ExplainedSearch, FoundDocument, SearchRequest
+from webui.components.answering_settings import choose_more_bases
+from webui.components.why import show_search_why
+from webui.explanation import place_words
 from webui.i18n import Texts
 from webui.markdown import plain
 from webui.page import Page
 from webui.state import similarity_of
 
+# Enter, or leaving the field, searches at once; without "live" Streamlit says so in English, whatever the page speaks.
+_UNTIL_ENTER = "30s"
 
-def show_search_test(base: str, page: Page) -> None:
-    """Draw the query and its hits."""
+
+def show_search_test(base: str, others: Sequence[str], page: Page) -> None:
+    """Draw the query and its hits; `others`: the bases that can be searched as well."""
     texts = page.texts
     st.caption(plain(texts("search.lead")))
-    with st.form("search", border=False):
-        query_place, limit_place = st.columns([4, 1], vertical_alignment="bottom")
-        query = query_place.text_input(plain(texts("search.query")), key="search-query")
-        limit = limit_place.number_input(plain(texts("settings.top_k")), 1, 20, 5, key="search-limit")
-        st.form_submit_button(plain(texts("search.start")), key="search-start", icon=":material/search:")
+    query_place, limit_place = st.columns([4, 1], vertical_alignment="bottom")
+    query = query_place.text_input(plain(texts("search.query")), key="search-query", live=_UNTIL_ENTER)
+    limit = limit_place.number_input(plain(texts("settings.top_k")), 1, 20, 5, key="search-limit")
+    more_bases = choose_more_bases("search-more-bases", others, page)
+    st.button(plain(texts("search.start")), key="search-start", icon=":material/search:")
     if not query or not query.strip():
         return
-    found = page.client.search(SearchRequest(query=query.strip(), knowledge_base_name=base, top_k=int(limit)))
-    if not found:
+    wanted = SearchRequest(query=query.strip(), knowledge_base_name=base, top_k=int(limit))
+    if more_bases:
+        wanted = SearchRequest(**wanted.model_dump(exclude_unset=True), more_knowledge_bases=list(more_bases))
+    _show(page.client.explain_search(wanted), page)
+
+
+def _show(found: ExplainedSearch, page: Page) -> None:
+    texts = page.texts
+    if not found.documents:
         st.info(plain(texts("search.none")), icon=":material/search_off:")
-    for hit in found:
+    for rank, hit in enumerate(found.documents, start=1):
         with st.container(border=True):
-            similarity = texts("search.similarity", percent=round(100 * similarity_of(hit.score)))
-            st.markdown(f"**{plain(place_of(hit, texts))}** · {plain(similarity)}")
+            st.markdown(f"{rank}\\. **{plain(place_of(hit, texts))}**")
+            st.caption(plain(nearness_of(hit, texts)))
             st.text(hit.page_content)
+    show_search_why(found.why, page)
+
+
+def nearness_of(hit: FoundDocument, texts: Texts) -> str:
+    """Similarity of a hit, and its relevance where a reranker gave one."""
+    said = [texts("search.similarity", percent=round(100 * similarity_of(hit.score)))]
+    relevance = hit.metadata.get("relevance")
+    if isinstance(relevance, float | int):
+        said.append(texts("search.relevance", percent=round(100 * relevance)))
+    return " · ".join(said)
 
 
 def place_of(hit: FoundDocument, texts: Texts) -> str:
-    """File and place of a hit, in words."""
-    facts = {name: str(value) for name, value in hit.metadata.items() if value is not None}
-    parts = [facts.get("source", "")]
-    parts += [texts(f"place.{name}", **{name: facts[name]}) for name in ("page", "sheet") if name in facts]
-    if "row" in facts and facts.get("last_row", facts["row"]) != facts["row"]:
-        parts.append(texts("place.rows", row=facts["row"], last_row=facts["last_row"]))
-    elif "row" in facts:
-        parts.append(texts("place.row", row=facts["row"]))
-    parts.append(facts.get("heading", ""))
-    return " · ".join(part for part in parts if part)
+    """Base (where several were searched), file and place of a hit, in words."""
+    named = [str(hit.metadata[name]) for name in ("knowledge_base", "source") if hit.metadata.get(name)]
+    return " · ".join(part for part in (*named, *place_words(hit.metadata, texts)) if part)

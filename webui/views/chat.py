@@ -5,14 +5,14 @@ from __future__ import annotations
 import streamlit as st
 
 from services.foundation.errors import ChatchatError, ConversationNotFound
-from services.wire.chatchat import ChatRequest, KnowledgeBaseChatRequest
-from webui.components.chat_settings import ChatChoices, show_chat_settings
+from webui.asking import ChatChoices, request_for
+from webui.components.chat_settings import show_chat_settings
 from webui.components.conversations import show_conversations
 from webui.components.failures import sentence_of, show
 from webui.components.message_stream import Draft, show_question, show_turn, stream_answer
 from webui.markdown import plain
 from webui.page import Page
-from webui.state import Ending, Mode, Session, Turn, current, go_to, history_of, title_of, turn_of
+from webui.state import Ending, Mode, Session, Turn, current, go_to, title_of, turn_of
 
 _QUESTION_CHARS = 8000
 _SUGGESTIONS = ("welcome.example_1", "welcome.example_2")
@@ -110,27 +110,3 @@ def _open(question: str, owner: str, page: Page) -> None:
     session.loaded, session.suggestion = opened.id, question
     go_to(opened.id)
     st.rerun()
-
-
-def request_for(question: str, choices: ChatChoices, session: Session) -> ChatRequest | KnowledgeBaseChatRequest:
-    """The body of the question, by mode."""
-    history = history_of(session.turns)
-    model = choices.model.name if choices.model else None
-    conversation = session.address.conversation if session.address else ""
-    if choices.base is not None:
-        return KnowledgeBaseChatRequest(
-            query=question,
-            knowledge_base_name=choices.base.name,
-            top_k=choices.top_k,
-            history=history,
-            model_name=model,
-            temperature=choices.temperature,
-            conversation_id=conversation,
-        )
-    return ChatRequest(
-        query=question,
-        history=history,
-        model_name=model,
-        temperature=choices.temperature,
-        conversation_id=conversation,
-    )

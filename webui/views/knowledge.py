@@ -30,7 +30,7 @@ def show_knowledge(page: Page) -> None:
         show_uploads(base.name, page)
         _show_files(base.name, page)
     with search_tab, boundary(texts):
-        show_search_test(base.name, page)
+        show_search_test(base.name, [other.name for other in bases if other.name != base.name], page)
     if len(bases) > 1:
         show_all(bases, page)
 

@@ -1,4 +1,4 @@
-"""GET /models: what can be chosen, and what runs. POST /server/get_prompt_template: a prompt as it is written."""
+"""What can be chosen: models, ways to be answered, and prompts as they are written."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from services.api.catalog.service import CatalogueService
 from services.api.domain.ports import Prompts
 from services.foundation.http import language_of
-from services.wire.chatchat import Envelope, PromptTemplateRequest, ServedModelBody
+from services.wire.chatchat import AnsweringOptions, Envelope, PresetBody, PromptTemplateRequest, ServedModelBody
 
 
 def router(service: CatalogueService, prompts: Prompts, language: str) -> APIRouter:
@@ -29,6 +29,21 @@ def router(service: CatalogueService, prompts: Prompts, language: str) -> APIRou
                 for entry in entries
             ]
         )
+
+    @routes.get("/server/answering", tags=["Catalogue"])
+    async def answering() -> Envelope:
+        ways = service.ways()
+        options = AnsweringOptions(
+            presets=[PresetBody(name=name, **preset.model_dump()) for name, preset in ways.presets.items()],
+            strategies=list(ways.strategies),
+            memories=list(ways.memories),
+            policies=list(ways.policies),
+            strategy=ways.defaults.strategy,
+            memory=ways.defaults.memory,
+            when_nothing_found=ways.defaults.when_nothing_found,
+            top_k=ways.top_k,
+        )
+        return Envelope(data=options.model_dump())
 
     @routes.post("/server/get_prompt_template", tags=["Server State"])
     async def get_prompt_template(request: Request, body: PromptTemplateRequest | None = None) -> str:

@@ -82,7 +82,7 @@ def _strategy(speaker: Speaker, question: Question) -> Strategy:
     name = question.manner.strategy or speaker.answering.strategy
     strategy = STRATEGIES.build(name, speaker)
     if strategy.needs_writing:
-        _check_writes(speaker, question, f"the answering strategy {name}", "'stuff' or 'auto'")
+        _check_writes(speaker, question, name, "stuff / auto")
     return strategy
 
 
@@ -90,7 +90,7 @@ def _memory(speaker: Speaker, question: Question) -> Memory:
     name = question.manner.memory or speaker.answering.memory
     memory = MEMORIES.build(name, speaker)
     if memory.needs_writing:
-        _check_writes(speaker, question, f"the memory {name}", "'window' or 'token_budget'")
+        _check_writes(speaker, question, name, "window / token_budget")
     return memory
 
 

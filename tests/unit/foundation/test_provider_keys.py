@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from services.api.catalog.service import CatalogueService
+from services.api.catalog.service import CatalogueService, Ways
 from services.foundation.settings import __main__ as show
 from services.foundation.settings.load import ROOT, BadSettings, read_settings
 from services.foundation.settings.providers import Bounds, Provider
@@ -106,8 +106,10 @@ async def test_the_catalogue_route_knows_no_key(monkeypatch: pytest.MonkeyPatch)
     async def running() -> set[str]:
         return set()
 
-    entries = await CatalogueService(read_settings(ROOT / "configs").models, running).models()
-    assert CANARY not in repr(entries)
+    settings = read_settings(ROOT / "configs")
+    service = CatalogueService(settings.models, running, Ways.of(settings, (), ()))
+    assert CANARY not in repr(await service.models())
+    assert CANARY not in repr(service.ways())
 
 
 @pytest.mark.parametrize(

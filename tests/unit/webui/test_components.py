@@ -5,21 +5,16 @@ from __future__ import annotations
 import pytest
 
 from services.wire.chatchat import (
-    ChatRequest,
     CitationBody,
     FileDetails,
     FoundDocument,
-    KnowledgeBaseChatRequest,
-    KnowledgeBaseDetails,
-    ServedModelBody,
+    PresetBody,
 )
 from webui.components import search_test
-from webui.components.chat_settings import ChatChoices
+from webui.components.answering_settings import preset_words
 from webui.components.citations import absolute, label_of, link_text
 from webui.components.file_table import remarks_of, size_of, state_of
 from webui.i18n import texts_in
-from webui.state import Address, Mode, Session, Turn
-from webui.views.chat import request_for
 
 ZH, EN = texts_in("zh-CN"), texts_in("en")
 
@@ -92,20 +87,20 @@ def test_place_of_a_hit() -> None:
     assert search_test.place_of(hit, EN) == "a.xlsx · sheet S · rows 2–4"
     hit = FoundDocument(page_content="t", metadata={"source": "a.pdf", "page": 2, "heading": "A > B"}, score=0)
     assert search_test.place_of(hit, EN) == "a.pdf · page 2 · A > B"
+    several = hit.model_copy(update={"metadata": {**hit.metadata, "knowledge_base": "手册"}})
+    assert search_test.place_of(several, EN) == "手册 · a.pdf · page 2 · A > B"
 
 
-def test_a_question_becomes_the_request_of_its_mode() -> None:
-    model = ServedModelBody(name="m", task="chat", engine="e", running=True, is_default=True)
-    base = KnowledgeBaseDetails(
-        name="b", description="", embedding_model="e", vector_store="v", file_count=0, created_at=""
+def test_how_near_a_hit_is() -> None:
+    hit = FoundDocument(page_content="t", metadata={"source": "a", "relevance": 0.714}, score=0.4)
+    assert search_test.nearness_of(hit, EN) == "similarity 80% · relevance 71%"
+    unordered = FoundDocument(page_content="t", metadata={"source": "a", "relevance": None}, score=0.4)
+    assert search_test.nearness_of(unordered, EN) == "similarity 80%"
+
+
+def test_a_preset_says_what_no_slider_shows() -> None:
+    assert preset_words(PresetBody(name="p", history_turns=0, repetition_penalty=1.2), EN) == (
+        "the model sees no earlier turns · repetition penalty 1.2"
     )
-    session = Session(address=Address("o" * 32, "en", "c1"), turns=[Turn("q", "a")])
-    asked = request_for("next", ChatChoices(Mode.KNOWLEDGE, model, base, 4, 0.2), session)
-    assert isinstance(asked, KnowledgeBaseChatRequest)
-    assert (asked.knowledge_base_name, asked.top_k, asked.conversation_id) == ("b", 4, "c1")
-    assert [item.content for item in asked.history] == ["q", "a"]
-    plain = request_for("next", ChatChoices(Mode.MODEL, model, None, 4, 0.2), session)
-    assert isinstance(plain, ChatRequest)
-    assert plain.temperature == 0.2
-    assert not ChatChoices(Mode.KNOWLEDGE, model, None, 4, 0.2).can_ask
-    assert not ChatChoices(Mode.MODEL, None, None, 4, 0.2).can_ask
+    assert preset_words(PresetBody(name="p", history_turns=4), ZH) == "前文最多 4 轮"
+    assert preset_words(PresetBody(name="p", top_k=4), EN) == ""

@@ -11,7 +11,6 @@ from webui.state import (
     Mode,
     Turn,
     chat_models,
-    history_of,
     reconcile,
     similarity_of,
     title_of,
@@ -62,14 +61,6 @@ def test_an_unknown_language_is_not_taken_from_the_url() -> None:
 def test_a_title_is_one_line_of_thirty_characters() -> None:
     assert title_of("一\n二  三") == "一 二 三"
     assert title_of("字" * 50) == "字" * 30
-
-
-def test_history_holds_the_last_answered_turns_oldest_first() -> None:
-    turns = [Turn(f"q{n}", f"a{n}") for n in range(7)] + [Turn("lost", "", ending=Ending.FAILED)]
-    history = history_of(turns)
-    assert [item.content for item in history][:2] == ["q2", "a2"]
-    assert [item.role for item in history] == ["user", "assistant"] * 5
-    assert history[-1].content == "a6"
 
 
 def test_a_stored_turn_without_an_answer_was_broken_off() -> None:
