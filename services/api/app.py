@@ -9,8 +9,8 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 
-from services.api.bootstrap import Replacements, Role, build
-from services.api.parts import Parts
+from services.api.bootstrap import Replacements, build
+from services.api.parts import Parts, Role
 from services.foundation.access import AccessCheck
 from services.foundation.errors import ChatchatError
 from services.foundation.http import (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from services.api.chat.condensing import ChosenCondenser, ModelCondenser, RuleCo
 from services.api.chat.memory import MEMORIES
 from services.api.chat.prompts import FilePrompts
 from services.api.chat.recording import Recorder
+from services.api.chat.responding import ChatDefaults, ChatParts
 from services.api.chat.speaking import Speaker
 from services.api.chat.strategies import STRATEGIES
 from services.api.conversations import routes as conversation_routes
@@ -44,32 +44,13 @@ from services.api.knowledge.service import KnowledgeService
 from services.api.knowledge.splitters import SPLITTERS
 from services.api.knowledge.text_index import TEXT_INDEXES
 from services.api.knowledge.vector_stores import VECTOR_STORES
-from services.api.parts import Parts
+from services.api.parts import Parts, Role
 from services.api.storage.database import SqlStorage
 from services.api.storage.former import open_former
 from services.clients.openai import OpenAIClient
 from services.foundation.settings.tree import Settings
 
 PROMPTS = Path(__file__).resolve().parents[2] / "configs" / "prompts"
-
-
-class Role(enum.StrEnum):
-    """What of the knowledge service's work a process does; several processes do it together, except for WHOLE."""
-
-    WHOLE = "whole"
-    API = "api"
-    INGEST = "ingest"
-    SCRIPT = "script"
-
-    @property
-    def shares(self) -> bool:
-        """The embedded vector store is open in a process of its own."""
-        return self is not Role.WHOLE
-
-    @property
-    def indexes(self) -> bool:
-        """Files are indexed in this process."""
-        return self is not Role.API
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +97,7 @@ def build(settings: Settings, replace: Replacements, role: Role = Role.WHOLE, *,
 
     retrieval, server = settings.knowledge.retrieval, settings.server
     presentation = knowledge_routes.Presentation(list(LOADERS), server.language, retrieval.min_similarity)
-    chat_parts = chat_routes.ChatParts(
+    chat_parts = ChatParts(
         _speaker(settings, replace.chat_model or GatewayChatModel(client)),
         knowledge,
         retriever,
@@ -124,7 +105,7 @@ def build(settings: Settings, replace: Replacements, role: Role = Role.WHOLE, *,
         recorder,
     )
     routers = (
-        chat_routes.router(chat_parts, chat_routes.ChatDefaults.of(settings)),
+        chat_routes.router(chat_parts, ChatDefaults.of(settings)),
         knowledge_routes.router(knowledge, retriever, presentation),
         conversation_routes.router(conversations),
         catalog_routes.router(CatalogueService(settings.models, running)),

@@ -1,8 +1,9 @@
-"""Parts: what a process of the API is made of, and the order in which it is opened and closed."""
+"""Parts: what a process of the API is made of, its role, and the order in which it is opened and closed."""
 
 from __future__ import annotations
 
 import asyncio
+import enum
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
@@ -26,6 +27,25 @@ from services.foundation.http import Health
 
 log = logging.getLogger(__name__)
 _REOPEN_SECONDS = 2.0
+
+
+class Role(enum.StrEnum):
+    """What of the knowledge service's work a process does; several processes do it together, except for WHOLE."""
+
+    WHOLE = "whole"
+    API = "api"
+    INGEST = "ingest"
+    SCRIPT = "script"
+
+    @property
+    def shares(self) -> bool:
+        """The embedded vector store is open in a process of its own."""
+        return self is not Role.WHOLE
+
+    @property
+    def indexes(self) -> bool:
+        """Files are indexed in this process."""
+        return self is not Role.API
 
 
 @dataclass(slots=True)

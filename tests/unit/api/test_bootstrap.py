@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from services.api.bootstrap import Replacements, Role, build
+from services.api.bootstrap import Replacements, build
+from services.api.parts import Role
 from services.foundation.errors import ChatchatError, InvalidSetting, UnknownVariant
 from services.foundation.settings.tree import Settings
 
