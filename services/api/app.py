@@ -26,7 +26,7 @@ from services.foundation.settings.tree import Settings
 
 _MULTIPART_SLACK_BYTES = 10_000_000  # beside the file itself
 # What 0.2.10 does not know answers with the true status; its own paths answer 200 with the code in the envelope.
-_ON_BASES = ("details", "files", "preview_docs", "cancel_docs", "explain_search")
+_ON_BASES = ("details", "files", "preview_docs", "cancel_docs", "explain_search", "temp_docs", "delete_temp_docs")
 _NEW_PATHS = ("/conversations", "/models", *(f"/knowledge_base/{name}" for name in _ON_BASES))
 
 

@@ -26,6 +26,7 @@ from services.api.domain.ports import ChatModel, Embedder, Parser, Reranker, Sto
 from services.api.inference.gateway import GatewayChatModel, GatewayEmbedder
 from services.api.inference.reranking import GatewayReranker
 from services.api.knowledge import routes as knowledge_routes
+from services.api.knowledge import temporary_routes
 from services.api.knowledge.consistency import Inspection, RepairMeans
 from services.api.knowledge.files import ContentFolders
 from services.api.knowledge.importing.importer import Importer
@@ -42,6 +43,7 @@ from services.api.knowledge.retrieval.light import LightReranker
 from services.api.knowledge.schedule import InspectionSchedule
 from services.api.knowledge.service import KnowledgeService
 from services.api.knowledge.splitters import SPLITTERS
+from services.api.knowledge.temporary import Clock, TemporaryBases, TemporarySweeper, utc_now
 from services.api.knowledge.text_index import TEXT_INDEXES
 from services.api.knowledge.vector_stores import VECTOR_STORES
 from services.api.parts import Parts, Role
@@ -63,6 +65,7 @@ class Replacements:
     chat_model: ChatModel | None = None
     embedder: Embedder | None = None
     parser: Parser | None = None
+    clock: Clock = utc_now
 
 
 def build(settings: Settings, replace: Replacements, role: Role = Role.WHOLE, *, number: int = 1) -> Parts:
@@ -89,6 +92,7 @@ def build(settings: Settings, replace: Replacements, role: Role = Role.WHOLE, *,
     importer = Importer(database, folders, Choices(catalogue, settings.knowledge.vector_store.name), open_former)
     reranker = _reranker(settings, client, indexes.keywords)
     retriever = HybridRetriever(indexes, embedder, settings.knowledge.retrieval, reranker)
+    temporary = TemporaryBases(indexes.storage, knowledge, settings.knowledge.temporary, replace.clock)
     conversations = ConversationService(indexes.storage)
     recorder = Recorder(conversations.record)
 
@@ -103,10 +107,12 @@ def build(settings: Settings, replace: Replacements, role: Role = Role.WHOLE, *,
         retriever,
         conversations,
         recorder,
+        temporary,
     )
     routers = (
         chat_routes.router(chat_parts, ChatDefaults.of(settings)),
         knowledge_routes.router(knowledge, retriever, presentation),
+        temporary_routes.router(temporary, settings.knowledge.temporary, server.language),
         conversation_routes.router(conversations),
         catalog_routes.router(CatalogueService(settings.models, running)),
     )
@@ -114,6 +120,7 @@ def build(settings: Settings, replace: Replacements, role: Role = Role.WHOLE, *,
     means = RepairMeans(embedder, settings.knowledge.embed_batch, settings.embeds_milvus, list(LOADERS))
     inspection = Inspection(indexes, folders, knowledge, means)
     schedule = _schedule(settings, inspection) if role is Role.INGEST and number == 1 else None
+    sweeper = TemporarySweeper(indexes.storage, knowledge, folders, replace.clock) if role.sweeps(number) else None
     return Parts(
         client=client,
         database=database,
@@ -123,6 +130,7 @@ def build(settings: Settings, replace: Replacements, role: Role = Role.WHOLE, *,
         maintenance=maintenance,
         inspection=inspection,
         schedule=schedule,
+        sweeper=sweeper,
         importer=importer,
         parser=parser,
         recorder=recorder,

@@ -27,6 +27,7 @@ from services.wire.chatchat import (
     CreateKnowledgeBase,
     DeleteDocs,
     FailedFiles,
+    FileChatRequest,
     FileDetails,
     FoundDocument,
     KnowledgeBaseChatRequest,
@@ -34,10 +35,17 @@ from services.wire.chatchat import (
     OpenConversation,
     SearchRequest,
     ServedModelBody,
+    TemporaryFiles,
+    TemporaryUpload,
     UpdateDocs,
 )
 
 _DOWNLOAD = "/knowledge_base/download_doc"
+_CHAT_PATHS: Mapping[type, str] = {
+    ChatRequest: "/chat/chat",
+    FileChatRequest: "/chat/file_chat",
+    KnowledgeBaseChatRequest: "/chat/knowledge_base_chat",
+}
 _SERVICE = "Chatchat API"
 _QUICK_SECONDS = 15.0
 _T = TypeVar("_T")
@@ -184,9 +192,31 @@ class ChatchatClient:
         """Delete a conversation with its turns."""
         self._value(self._http.build_request("DELETE", f"/conversations/{quote(ident, safe='')}"))
 
-    def answer(self, asked: ChatRequest | KnowledgeBaseChatRequest) -> AnswerStream:
+    def upload_temporary(self, files: Sequence[FileToUpload], *, previous: str | None = None) -> TemporaryUpload:
+        """Store and index files for a file chat, beside those of the id `previous`; the id, and what failed.
+
+        Raises TemporaryFilesNotFound when the files of `previous` are kept no longer.
+        """
+        request = self._http.build_request(
+            "POST",
+            "/knowledge_base/upload_temp_docs",
+            files=[("files", (file.name, file.content, "application/octet-stream")) for file in files],
+            data={} if previous is None else {"prev_id": previous},
+        )
+        return _shaped(TypeAdapter(TemporaryUpload), self._value(request))
+
+    def temporary_files(self, ident: str) -> TemporaryFiles:
+        """The files of a file chat, how far they have got, and until when they are kept."""
+        query = urlencode({"knowledge_id": ident})
+        return self._get(f"/knowledge_base/temp_docs?{query}", TypeAdapter(TemporaryFiles))
+
+    def delete_temporary(self, ident: str) -> None:
+        """Forget the files of a file chat at once."""
+        self._post("/knowledge_base/delete_temp_docs", {"knowledge_id": ident})
+
+    def answer(self, asked: ChatRequest | KnowledgeBaseChatRequest | FileChatRequest) -> AnswerStream:
         """Ask for a streamed answer. Nothing is sent before the stream is iterated."""
-        path = "/chat/chat" if isinstance(asked, ChatRequest) else "/chat/knowledge_base_chat"
+        path = _CHAT_PATHS[type(asked)]
         body = {**asked.model_dump(include=asked.model_fields_set), "stream": True}
         return AnswerStream(self._http, self._http.build_request("POST", path, json=body), self._timeout)
 

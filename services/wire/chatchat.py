@@ -64,11 +64,10 @@ class ChatRequest(Body):
     repetition_penalty: float | None = Field(default=None, gt=0, le=10, description="Ours: for models that take it.")
 
 
-class KnowledgeBaseChatRequest(Body):
-    """Body of POST /chat/knowledge_base_chat."""
+class GroundedChatRequest(Body):
+    """What the requests for an answer from passages share."""
 
     query: str = Field(description="用户输入", examples=["你好"])
-    knowledge_base_name: str = Field(description="知识库名称", examples=["samples"])
     top_k: int = Field(default=3, ge=1, le=100, description="匹配向量数")
     score_threshold: float = Field(default=1.0, ge=0, le=2, description="知识库匹配相关度阈值，SCORE越小，相关度越高")
     history: list[HistoryItem] = Field(default=[], description="历史对话")
@@ -78,7 +77,6 @@ class KnowledgeBaseChatRequest(Body):
     max_tokens: int | None = Field(default=None, description="限制LLM生成Token数量，默认None代表模型最大值")
     prompt_name: str = Field(default="default", description="使用的prompt模板名称")
     conversation_id: str = Field(default="", description="Ours: the conversation this turn is written to.")
-    more_knowledge_bases: list[str] = Field(default=[], max_length=20, description="Ours: further bases to read.")
     explain: bool = Field(default=False, description="Ours: with `why` and `support` in the last event.")
     when_nothing_found: Literal["strict", "cautious", "free"] | None = Field(
         default=None,
@@ -93,6 +91,19 @@ class KnowledgeBaseChatRequest(Body):
     memory: str | None = Field(default=None, description="Ours: window, token_budget or running_summary.")
     history_len: int | None = Field(default=None, ge=0, description="Ours: the most turns of `history` that are shown.")
     repetition_penalty: float | None = Field(default=None, gt=0, le=10, description="Ours: for models that take it.")
+
+
+class KnowledgeBaseChatRequest(GroundedChatRequest):
+    """Body of POST /chat/knowledge_base_chat."""
+
+    knowledge_base_name: str = Field(description="知识库名称", examples=["samples"])
+    more_knowledge_bases: list[str] = Field(default=[], max_length=20, description="Ours: further bases to read.")
+
+
+class FileChatRequest(GroundedChatRequest):
+    """Body of POST /chat/file_chat."""
+
+    knowledge_id: str = Field(description="临时知识库ID")
 
 
 class CreateKnowledgeBase(Body):
@@ -215,7 +226,10 @@ class FailedFiles(BaseModel):
 
 
 class CitationBody(BaseModel):
-    """Ours: one citation, beside 0.2.10's `docs` strings. `url` opens the file at the cited page."""
+    """Ours: one citation, beside 0.2.10's `docs` strings. `url` opens the file at the cited page.
+
+    `knowledge_base` and `url` are empty in a file chat: its files can be asked about and not be downloaded.
+    """
 
     number: int
     knowledge_base: str
@@ -302,6 +316,33 @@ class Preview(BaseModel):
     warnings: list[str]
     loader: str
     splitter: str
+
+
+class TemporaryUpload(BaseModel):
+    """`data` of POST /knowledge_base/upload_temp_docs.
+
+    `failed_files`: a list of objects with one file name and a sentence each, as 0.2.10 has it. `pending_files` is ours:
+    files that are stored and not searchable yet.
+    """
+
+    id: str
+    failed_files: list[dict[str, str]]
+    pending_files: list[str] = []
+    expires_at: str | None = None
+
+
+class TemporaryFiles(BaseModel):
+    """Ours: `data` of GET /knowledge_base/temp_docs: the files of a file chat, and until when they are kept."""
+
+    id: str
+    expires_at: str
+    files: list[FileDetails]
+
+
+class DeleteTemporaryFiles(Body):
+    """Ours: body of POST /knowledge_base/delete_temp_docs."""
+
+    knowledge_id: str
 
 
 class ConversationBody(BaseModel):

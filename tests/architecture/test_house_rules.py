@@ -63,6 +63,7 @@ ALLOWED_FILES = {
     "services/api/knowledge/render.py": "0.2.10's body fields (score_threshold)",
     "services/api/knowledge/routes.py": "0.2.10's operation names (upload_docs, …)",
     "services/api/knowledge/search_routes.py": "0.2.10's operation name (search_docs)",
+    "services/api/knowledge/temporary_routes.py": "0.2.10's operation name (upload_temp_docs)",
     "services/controller/": "FastChat's own method names",
     "services/gateway/connection.py": "asyncio's own method name (data_received)",
     "services/gateway/fastchat_dialect.py": "FastChat's field names",

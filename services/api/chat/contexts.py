@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Sequence
 
 from services.api.domain.knowledge import Citation, Hit, KnowledgeBase, Place, Query
+from services.api.domain.names import KnowledgeBaseName
 from services.api.domain.ports import Retriever
 from services.api.domain.retrieval import Retrieved
 
@@ -16,7 +17,7 @@ _NUMBER = re.compile(r"^(\s*)\[(\d+)\]", re.MULTILINE)
 
 
 class KnowledgeContext:
-    """Passages of knowledge bases, one or several."""
+    """Passages of knowledge bases, one or several, or of one temporary base."""
 
     def __init__(
         self, retriever: Retriever, bases: Sequence[KnowledgeBase], *, top_k: int, min_similarity: float
@@ -35,7 +36,7 @@ class KnowledgeContext:
         return tuple(
             Citation(
                 number=number,
-                knowledge_base=self._bases[hit.chunk.knowledge_base_id].name,
+                knowledge_base=_named(self._bases[hit.chunk.knowledge_base_id]),
                 file_name=hit.chunk.file_name,
                 place=hit.chunk.place,
                 excerpt=hit.chunk.text,
@@ -44,6 +45,10 @@ class KnowledgeContext:
             )
             for number, hit in enumerate(hits, start=1)
         )
+
+
+def _named(base: KnowledgeBase) -> KnowledgeBaseName | None:
+    return base.name if base.expires_at is None else None
 
 
 def numbered_context(citations: Sequence[Citation]) -> str:

@@ -14,6 +14,7 @@ from services.api.chat.speaking import Speaker
 from services.api.conversations.service import ConversationService
 from services.api.domain.ports import Retriever
 from services.api.knowledge.service import KnowledgeService
+from services.api.knowledge.temporary import TemporaryBases
 from services.foundation.errors import ChatchatError
 from services.foundation.http import envelope_body, language_of, request_id_of
 from services.foundation.settings.tree import Preset, Settings
@@ -54,6 +55,7 @@ class ChatParts:
     retriever: Retriever
     conversations: ConversationService
     recorder: Recorder
+    temporary: TemporaryBases
 
 
 def respond(lines: AsyncIterator[str], request: Request, language: str) -> EventSourceResponse:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 from fastapi import APIRouter, Request, Response
@@ -18,12 +18,19 @@ from services.api.chat.responding import ChatDefaults, ChatParts, links_base, re
 from services.api.conversations.service import new_turn_id
 from services.api.domain.answering import ChatEvent, Manner, Question, Sampling
 from services.api.domain.conversation import ConversationId, Message
-from services.api.domain.names import KnowledgeBaseName
+from services.api.domain.knowledge import KnowledgeBase
+from services.api.domain.names import KnowledgeBaseName, TemporaryId
 from services.api.knowledge.render import similarity_floor
 from services.foundation.errors import InvalidRequest
 from services.foundation.http import language_of, openai_body, request_id_of, while_connected
 from services.foundation.sse import event_response
-from services.wire.chatchat import ChatRequest, HistoryItem, KnowledgeBaseChatRequest
+from services.wire.chatchat import (
+    ChatRequest,
+    FileChatRequest,
+    GroundedChatRequest,
+    HistoryItem,
+    KnowledgeBaseChatRequest,
+)
 from services.wire.openai import ChatCompletionRequest
 
 _STREAM: dict[int | str, dict[str, object]] = {200: {"content": {"text/event-stream": {}}}}
@@ -33,7 +40,11 @@ def router(parts: ChatParts, defaults: ChatDefaults) -> APIRouter:
     """The endpoints over their parts."""
     chat, bases = _Chat(parts, defaults), _OpenAIBase(parts, defaults)
     routes = APIRouter()
-    for path, endpoint in (("/chat/chat", chat.chat), ("/chat/knowledge_base_chat", chat.knowledge_base_chat)):
+    for path, endpoint in (
+        ("/chat/chat", chat.chat),
+        ("/chat/knowledge_base_chat", chat.knowledge_base_chat),
+        ("/chat/file_chat", chat.file_chat),
+    ):
         routes.add_api_route(
             path, endpoint, methods=["POST"], tags=["Chat"], response_class=EventSourceResponse, responses=_STREAM
         )
@@ -73,11 +84,20 @@ class _Chat:
         return respond(lines, request, self._defaults.language)
 
     async def knowledge_base_chat(self, body: KnowledgeBaseChatRequest, request: Request) -> EventSourceResponse:
-        name = KnowledgeBaseName.parse(body.knowledge_base_name)
-        base = await self._parts.knowledge.get(name)
+        base = await self._parts.knowledge.get(KnowledgeBaseName.parse(body.knowledge_base_name))
+        bases = await self._parts.knowledge.with_others(base, body.more_knowledge_bases)
+        return self._grounded(body, request, bases, "knowledge_base_chat")
+
+    async def file_chat(self, body: FileChatRequest, request: Request) -> EventSourceResponse:
+        """An answer from the files that were uploaded under an id; they are kept for longer from now on."""
+        opened = await self._parts.temporary.use(TemporaryId.parse(body.knowledge_id))
+        return self._grounded(body, request, [opened.base], "file_chat")
+
+    def _grounded(
+        self, body: GroundedChatRequest, request: Request, bases: Sequence[KnowledgeBase], chat_type: str
+    ) -> EventSourceResponse:
         asked = "score_threshold" in body.model_fields_set
         floor = similarity_floor(body.score_threshold) if asked else self._defaults.min_similarity
-        bases = await self._parts.knowledge.with_others(base, body.more_knowledge_bases)
         asking = self._asking(body)
         top_k = asking.top_k(body.top_k)
         context = KnowledgeContext(self._parts.retriever, bases, top_k=top_k, min_similarity=floor)
@@ -91,13 +111,12 @@ class _Chat:
         )
         events = Grounded(self._parts.speaker, context).answer(question)
         base_url = links_base(request, self._defaults)
-        conversation = _conversation(body.conversation_id)
-        head = TurnHead(new_turn_id(), conversation, "knowledge_base_chat", body.query, base_url)
+        head = TurnHead(new_turn_id(), _conversation(body.conversation_id), chat_type, body.query, base_url)
         recorded = self._parts.recorder.recorded(events, head)
         lines = render.knowledge_events(recorded, base_url, stream=body.stream, explain=body.explain)
         return respond(lines, request, self._defaults.language)
 
-    def _asking(self, body: ChatRequest | KnowledgeBaseChatRequest) -> Asking:
+    def _asking(self, body: ChatRequest | GroundedChatRequest) -> Asking:
         return Asking(body, body.model_name or self._defaults.model, self._parts.speaker, self._defaults.presets)
 
     async def _history(self, body: ChatRequest, asking: Asking) -> tuple[Message, ...]:

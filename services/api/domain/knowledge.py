@@ -52,6 +52,7 @@ class KnowledgeBase:
     Attributes:
         splitting: of its files, unless an upload says otherwise.
         dimensions: length of its vectors; None until the first chunk is indexed.
+        expires_at: until when a temporary base is kept; None: for good.
     """
 
     id: KnowledgeBaseId
@@ -62,6 +63,7 @@ class KnowledgeBase:
     created_at: datetime
     dimensions: int | None = None
     splitting: Splitting = field(default_factory=Splitting)
+    expires_at: datetime | None = None
 
 
 class FileState(enum.StrEnum):
@@ -278,10 +280,15 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """A hit as a person sees it. `number` is the [n] of the answer, from 1."""
+    """A hit as a person sees it.
+
+    Attributes:
+        number: the [n] of the answer, from 1.
+        knowledge_base: None where it is a temporary one, whose files nobody can open.
+    """
 
     number: int
-    knowledge_base: KnowledgeBaseName
+    knowledge_base: KnowledgeBaseName | None
     file_name: FileName
     place: Place
     excerpt: str

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence, Set
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from typing import ClassVar, Protocol, runtime_checkable
 
 from services.api.domain.answering import ChatEvent, Finished, ModelRequest, Question, Token
 from services.api.domain.conversation import Conversation, ConversationId, Turn
-from services.api.domain.former import FormerBase, LeftBehind
 from services.api.domain.ingestion import Hold, IngestJob, Progress
 from services.api.domain.knowledge import (
     Chunk,
@@ -201,7 +201,14 @@ class KnowledgeBases(Protocol):
 
     async def all(self) -> list[KnowledgeBase]: ...
 
-    async def update(self, base: KnowledgeBase) -> None: ...
+    async def temporary(self) -> list[KnowledgeBase]:
+        """Those that expire; `all` gives the others."""
+
+    async def update(self, base: KnowledgeBase) -> None:
+        """Change all but when it expires."""
+
+    async def renew(self, base: KnowledgeBaseId, *, now: datetime, until: datetime) -> KnowledgeBase | None:
+        """Let a base that expires, and has not by `now`, live until then. None: there is none."""
 
     async def remove(self, base: KnowledgeBaseId) -> None: ...
 
@@ -362,25 +369,6 @@ class Storage(Protocol):
     async def start(self) -> None: ...
 
     async def stop(self) -> None: ...
-
-
-class FormerRecords(Protocol):
-    """The records of a 0.2.x installation, all as of one moment. Raises ImportRefused when they cannot be read.
-
-    `conversations` gives the threads that 0.2.x listed; a turn may name another. `turns` gives batches, oldest first.
-    """
-
-    @property
-    def beside_ours(self) -> bool:
-        """Whether the same database holds our own tables too."""
-
-    async def bases(self) -> list[FormerBase]: ...
-
-    async def conversations(self) -> list[Conversation]: ...
-
-    def turns(self) -> AsyncIterator[list[Turn]]: ...
-
-    async def left_behind(self) -> LeftBehind: ...
 
 
 class Prompts(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from typing import IO, TypeAlias
 
@@ -19,13 +20,17 @@ SplitterOptions: TypeAlias = Mapping[str, str | int | float | bool | None]
 
 @dataclass(frozen=True, slots=True)
 class NewKnowledgeBase:
-    """What a new base is made from; None takes the configured default."""
+    """What a new base is made from; None takes the configured default.
+
+    `expires_at`: of a temporary one; None: it is kept for good.
+    """
 
     name: KnowledgeBaseName
     description: str = ""
     embedding_model: str | None = None
     vector_store: str | None = None
     splitting: Splitting = field(default_factory=Splitting)
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 import secrets
@@ -83,6 +84,7 @@ class KnowledgeService:
             vector_store=store,
             created_at=datetime.now(UTC),
             splitting=base.splitting,
+            expires_at=base.expires_at,
         )
         self._splitter(Splitting(), made)
         async with self._indexes.storage.begin() as work:
@@ -113,7 +115,7 @@ class KnowledgeService:
         return tuple({one.id: one for one in (base, *others)}.values())
 
     async def bases(self) -> list[tuple[KnowledgeBase, int]]:
-        """Every base with its number of files."""
+        """Every base with its number of files, but for temporary ones."""
         async with self._indexes.storage.begin() as work:
             counts = await work.files.counts()
             return [(base, counts.get(base.id, 0)) for base in await work.knowledge_bases.all()]
@@ -289,12 +291,18 @@ class KnowledgeService:
         for discarded in await asyncio.to_thread(lambda: list(self._folders.discarded())):
             log.info("finishing the deletion of base %s", discarded)
             await self._finish_deletion(discarded)
-        for base, _ in await self.bases():
-            jobs = await self._queue.progress(base)
-            for file in await self.files(base.name):
-                if file.state is FileState.PENDING and file.id not in jobs:
-                    log.info("putting %r of %r in line again", file.name.value, base.name.value)
-                    await self._put_or_fail(base, file)
+        async with self._indexes.storage.begin() as work:
+            bases = [*await work.knowledge_bases.all(), *await work.knowledge_bases.temporary()]
+        for base in bases:
+            with contextlib.suppress(KnowledgeBaseNotFound):  # deleted meanwhile
+                await self._resume_files(base)
+
+    async def _resume_files(self, base: KnowledgeBase) -> None:
+        jobs = await self._queue.progress(base)
+        for file in await self.files(base.name):
+            if file.state is FileState.PENDING and file.id not in jobs:
+                log.info("putting %r of %r in line again", file.name.value, base.name.value)
+                await self._put_or_fail(base, file)
 
     async def _put_or_fail(self, base: KnowledgeBase, file: KnowledgeFile) -> None:
         """Put a file in line; one that cannot be, for the splitter its base names, say, fails and stops no other."""

@@ -80,7 +80,7 @@ class Record(DeclarativeBase):
 class KnowledgeBaseRecord(Record):
     """`key` is the name as it is compared.
 
-    `splitter`, `chunk_chars`, `overlap_chars`: of its files; None: as configured.
+    `splitter`, `chunk_chars`, `overlap_chars`: of its files; None: as configured. `expires_at`: of a temporary one.
     """
 
     __tablename__ = "knowledge_bases"
@@ -96,6 +96,7 @@ class KnowledgeBaseRecord(Record):
     splitter: Mapped[str | None]
     chunk_chars: Mapped[int | None]
     overlap_chars: Mapped[int | None]
+    expires_at: Mapped[datetime | None]
 
 
 class KnowledgeFileRecord(Record):

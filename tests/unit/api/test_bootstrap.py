@@ -38,6 +38,21 @@ def test_one_process_makes_the_checks(tmp_path: Path, role: Role, number: int, h
 
 
 @pytest.mark.parametrize(
+    ("role", "number", "sweeps"),
+    [
+        (Role.WHOLE, 1, True),
+        (Role.INGEST, 1, True),
+        (Role.INGEST, 2, False),
+        (Role.API, 1, False),
+        (Role.SCRIPT, 1, False),
+    ],
+)
+def test_one_process_deletes_what_expired(tmp_path: Path, role: Role, number: int, *, sweeps: bool) -> None:
+    parts = build(settings(tmp_path), Replacements(), role, number=number)
+    assert (parts.sweeper is not None) is sweeps
+
+
+@pytest.mark.parametrize(
     ("knowledge", "failure", "said"),
     [
         ({"splitter": {"name": "sentenc"}}, UnknownVariant, "Known: .*, sentences"),
