@@ -39,8 +39,8 @@ def create_app(settings: Settings, replace: Replacements | None = None, role: Ro
         if path.endswith("/chat/completions"):
             return render_openai(error, request)
         body = envelope_body(error, request_id_of(request), language_of(request, settings.server.language))
-        if path.endswith("/list_files"):
-            body["data"] = []  # as 0.2.10's ListResponse
+        if path.endswith(("/list_files", "/summary_doc_ids_to_vector_store")):
+            body["data"] = [] if path.endswith("/list_files") else {}  # as 0.2.10's
         true_status = path.startswith(_NEW_PATHS) or error.code.startswith(("access.", "request.too_large"))
         return JSONResponse(body, STATUS[error.kind] if true_status else 200)
 

@@ -13,13 +13,16 @@ from pydantic import SecretStr
 from services.api.catalog import routes as catalog_routes
 from services.api.catalog.service import CatalogueService
 from services.api.chat import routes as chat_routes
+from services.api.chat import summary_routes
 from services.api.chat.condensing import ChosenCondenser, ModelCondenser, RuleCondenser
+from services.api.chat.file_summaries import FileSummariser
 from services.api.chat.memory import MEMORIES
 from services.api.chat.prompts import FilePrompts
 from services.api.chat.recording import Recorder
 from services.api.chat.responding import ChatDefaults, ChatParts
 from services.api.chat.speaking import Speaker
 from services.api.chat.strategies import STRATEGIES
+from services.api.chat.summarising import Summariser
 from services.api.conversations import routes as conversation_routes
 from services.api.conversations.service import ConversationService
 from services.api.domain.ports import ChatModel, Embedder, Parser, Reranker, Storage, TextIndex, VectorStore
@@ -101,8 +104,9 @@ def build(settings: Settings, replace: Replacements, role: Role = Role.WHOLE, *,
 
     retrieval, server = settings.knowledge.retrieval, settings.server
     presentation = knowledge_routes.Presentation(list(LOADERS), server.language, retrieval.min_similarity)
+    speaker, defaults = _speaker(settings, replace.chat_model or GatewayChatModel(client)), ChatDefaults.of(settings)
     chat_parts = ChatParts(
-        _speaker(settings, replace.chat_model or GatewayChatModel(client)),
+        speaker,
         knowledge,
         retriever,
         conversations,
@@ -110,7 +114,8 @@ def build(settings: Settings, replace: Replacements, role: Role = Role.WHOLE, *,
         temporary,
     )
     routers = (
-        chat_routes.router(chat_parts, ChatDefaults.of(settings)),
+        chat_routes.router(chat_parts, defaults),
+        summary_routes.router(knowledge, FileSummariser(indexes.storage, Summariser(speaker)), defaults),
         knowledge_routes.router(knowledge, retriever, presentation),
         temporary_routes.router(temporary, settings.knowledge.temporary, server.language),
         conversation_routes.router(conversations),

@@ -25,6 +25,7 @@ ChatchatError               internal                    INTERNAL
 ├── TemporaryFilesNotFound  temporary.not_found         NOT_FOUND
 ├── TemporaryFilesFull      temporary.full              TOO_LARGE
 ├── TooManyTemporaryFiles   temporary.too_many          OVERLOADED
+├── FileNotSummarised       summary.impossible          INVALID
 ├── ImportRefused           import.refused              INVALID
 ├── EvaluationRefused       evaluation.refused          INVALID
 ├── ConversationNotFound    conversation.not_found      NOT_FOUND
@@ -271,6 +272,12 @@ class TooManyTemporaryFiles(ChatchatError):
         "{sets} file chats are kept already, and no more are allowed at a time. Try again later: those that nobody "
         "uses are deleted after {minutes} minutes."
     )
+
+
+class FileNotSummarised(ChatchatError):
+    code = "summary.impossible"
+    kind = Kind.INVALID
+    sentence = "The file {file!r} cannot be summarised: {reason}."
 
 
 class ImportRefused(ChatchatError):

@@ -211,6 +211,37 @@ class RecreateVectorStore(Body):
     chunk_overlap: int | None = Field(default=None, ge=0)
 
 
+class SummaryRequest(Body):
+    """What the bodies of kb_summary_api share. 0.2.10 kept summaries in a vector store: it is taken and not minded."""
+
+    knowledge_base_name: str = Field(examples=["samples"])
+    vs_type: str | None = None
+    embed_model: str | None = None
+    file_description: str = Field(default="", max_length=2000)
+    model_name: str | None = Field(default=None, description="LLM 模型名称。")
+    temperature: float = Field(default=0.7, ge=0, le=1, description="LLM 采样温度")
+    max_tokens: int | None = Field(default=None, description="限制LLM生成Token数量，默认None代表模型最大值")
+
+
+class SummariseFile(SummaryRequest):
+    """Body of POST …/summary_file_to_vector_store. There is no file in a base that does not exist."""
+
+    file_name: str = Field(examples=["test.pdf"])
+    allow_empty_kb: bool = True
+
+
+class SummariseBase(SummaryRequest):
+    """Body of POST …/recreate_summary_vector_store."""
+
+    allow_empty_kb: bool = Field(default=True, description="answer nothing, and no failure, for an unknown base")
+
+
+class SummariseChunks(SummaryRequest):
+    """Body of POST …/summary_doc_ids_to_vector_store."""
+
+    doc_ids: list[str] = Field(default=[], max_length=10_000, examples=[["uuid"]])
+
+
 class DeleteDocs(Body):
     """Body of POST /knowledge_base/delete_docs."""
 
@@ -286,6 +317,26 @@ class KnowledgeBaseDetails(BaseModel):
     created_at: str
 
 
+class SummaryBody(BaseModel):
+    """Ours: a summary of a file. `kind`: its sentences were quoted from the file, or written by a model about it."""
+
+    text: str
+    model: str
+    kind: Literal["quoted", "written"]
+    created_at: str
+
+
+class SummaryEvent(BaseModel):
+    """An event of kb_summary_api about a file that was summarised. `summary` is ours; the counts are of a base."""
+
+    code: Literal[200] = 200
+    msg: str
+    total: int = 1
+    finished: int = 1
+    doc: str
+    summary: SummaryBody
+
+
 class FileDetails(BaseModel):
     """Ours: one element of GET /knowledge_base/files. `state` is stored, pending, indexed, failed or cancelled.
 
@@ -307,6 +358,13 @@ class FileDetails(BaseModel):
     progress_total: int | None = None
     duplicate_of: str | None = None
     similar_to: list[str] = []
+    summary: SummaryBody | None = None
+
+
+class ChunksSummary(BaseModel):
+    """`data` of POST …/summary_doc_ids_to_vector_store: one document, as 0.2.10 has it."""
+
+    summarize: list[FoundDocument]
 
 
 class Preview(BaseModel):

@@ -14,6 +14,7 @@ from services.api.domain.names import FileName, KnowledgeBaseName
 from services.api.domain.ports import (
     Chunks,
     Conversations,
+    FileSummaries,
     IngestJobs,
     KnowledgeBases,
     KnowledgeFiles,
@@ -29,6 +30,7 @@ from services.foundation.errors import (
     StoreFailed,
 )
 from tests.fakes.jobs import MemoryIngestJobs, MemoryStagedChunks, MemoryStaleChunks
+from tests.fakes.summaries import MemoryFileSummaries
 from tests.fakes.tables import Repository, Tables, Transaction
 
 
@@ -219,6 +221,7 @@ class MemoryUnitOfWork:
         self.jobs: IngestJobs = MemoryIngestJobs(transaction)
         self.staged: StagedChunks = MemoryStagedChunks(transaction)
         self.stale: StaleChunks = MemoryStaleChunks(transaction)
+        self.summaries: FileSummaries = MemoryFileSummaries(transaction)
         self.conversations: Conversations = MemoryConversations(transaction)
 
 

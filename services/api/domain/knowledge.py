@@ -118,6 +118,24 @@ class KnowledgeFile:
     fingerprint: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class FileSummary:
+    """What a file says, in a few sentences.
+
+    Attributes:
+        version: of the file that it is of.
+        model: that made it.
+        is_quoted: its sentences stand in the file as they stand here: the model only quotes.
+    """
+
+    file_id: FileId
+    version: int
+    text: str
+    model: str
+    is_quoted: bool
+    created_at: datetime
+
+
 def _unheard(_done: int, _total: int | None) -> None:
     """Progress nobody asked for."""
 

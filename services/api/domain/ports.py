@@ -17,6 +17,7 @@ from services.api.domain.knowledge import (
     EmbeddedChunk,
     EmbeddedQuery,
     FileId,
+    FileSummary,
     Hit,
     KnowledgeBase,
     KnowledgeBaseId,
@@ -330,6 +331,16 @@ class StaleChunks(Protocol):
     async def remove(self, ids: Sequence[ChunkId]) -> None: ...
 
 
+class FileSummaries(Protocol):
+    """At most one summary for each file, which goes with it."""
+
+    async def save(self, summary: FileSummary) -> None:
+        """Keep it in the place of the one before. Raises FileNotInBase."""
+
+    async def of_base(self, base: KnowledgeBaseId) -> Mapping[FileId, FileSummary]:
+        """Those of the files' versions as they are now."""
+
+
 class Conversations(Protocol):
     """Threads and their turns."""
 
@@ -358,6 +369,7 @@ class UnitOfWork(Protocol):
     jobs: IngestJobs
     staged: StagedChunks
     stale: StaleChunks
+    summaries: FileSummaries
     conversations: Conversations
 
 

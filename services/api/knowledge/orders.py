@@ -12,6 +12,7 @@ from services.api.domain.knowledge import Splitting
 from services.api.domain.names import FileName, KnowledgeBaseName
 from services.api.domain.ports import Splitter
 from services.api.knowledge.splitters.window.embedder import window_options
+from services.foundation.errors import UnsupportedFile
 from services.foundation.registry import Registry
 from services.foundation.settings.models import Models
 
@@ -65,6 +66,11 @@ class Catalogue:
     splitters: Registry[Splitter]
     extensions: Sequence[str]
     window_options: Callable[[str], SplitterOptions] = lambda _: {}
+
+    def check_type(self, name: FileName) -> None:
+        """Raises UnsupportedFile where no loader stands for the file."""
+        if name.extension not in self.extensions:
+            raise UnsupportedFile(file=name.value, supported=", ".join(self.extensions))
 
     @classmethod
     def of(

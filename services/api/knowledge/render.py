@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from typing import Literal
 
 from pydantic import JsonValue
 
 from services.api.domain.ingestion import Progress
-from services.api.domain.knowledge import Hit, KnowledgeBase, KnowledgeFile, Parsed, Passage, Place
+from services.api.domain.knowledge import FileSummary, Hit, KnowledgeBase, KnowledgeFile, Parsed, Passage, Place
 from services.api.domain.names import FileName, KnowledgeBaseName
 from services.api.domain.retrieval import Candidate, Explanation
 from services.api.knowledge.fingerprint import Likeness
@@ -23,6 +24,7 @@ from services.wire.chatchat import (
     FoundDocument,
     KnowledgeBaseDetails,
     Preview,
+    SummaryBody,
     WhyBody,
 )
 
@@ -162,6 +164,17 @@ def file_details(
         duplicate_of=likeness.duplicate_of.value if likeness and likeness.duplicate_of else None,
         similar_to=[name.value for name in likeness.similar_to] if likeness else [],
     )
+
+
+def with_summary(details: FileDetails, summary: FileSummary | None) -> FileDetails:
+    """A file in a list with its summary, if it has one."""
+    return details if summary is None else details.model_copy(update={"summary": summary_body(summary)})
+
+
+def summary_body(summary: FileSummary) -> SummaryBody:
+    """A summary, and what kind it is."""
+    kind: Literal["quoted", "written"] = "quoted" if summary.is_quoted else "written"
+    return SummaryBody(text=summary.text, model=summary.model, kind=kind, created_at=summary.created_at.isoformat())
 
 
 def reindexed_event(base: KnowledgeBaseName, done: Reindexed, language: str) -> str:

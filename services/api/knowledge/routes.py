@@ -27,6 +27,7 @@ from services.api.knowledge.render import (
     file_details,
     preview_body,
     reindexed_event,
+    with_summary,
 )
 from services.api.knowledge.search_routes import SearchRoutes
 from services.api.knowledge.service import KnowledgeService
@@ -212,8 +213,11 @@ class _Files:
         language = language_of(request, self._language)
         name = KnowledgeBaseName.parse(knowledge_base_name)
         found, progress = await self._service.files(name), await self._service.progress(name)
-        alike = await asyncio.to_thread(likenesses, found)
-        details = [file_details(file, language, progress.get(file.id), alike[file.id]) for file in found]
+        alike, summaries = await asyncio.to_thread(likenesses, found), await self._service.summaries(name)
+        details = [
+            with_summary(file_details(file, language, progress.get(file.id), alike[file.id]), summaries.get(file.id))
+            for file in found
+        ]
         return Envelope(data=[one.model_dump() for one in details])
 
     async def supported_files(self) -> Envelope:

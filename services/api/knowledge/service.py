@@ -18,6 +18,7 @@ from services.api.domain.knowledge import (
     FileFailure,
     FileId,
     FileState,
+    FileSummary,
     KnowledgeBase,
     KnowledgeBaseId,
     KnowledgeFile,
@@ -42,7 +43,6 @@ from services.foundation.errors import (
     StoreFailed,
     UnknownModel,
     UnknownVariant,
-    UnsupportedFile,
 )
 from services.foundation.settings.tree import Knowledge
 
@@ -156,6 +156,11 @@ class KnowledgeService:
             base = await work.knowledge_bases.get(name)
             return await work.files.of_base(base.id)
 
+    async def summaries(self, name: KnowledgeBaseName) -> Mapping[FileId, FileSummary]:
+        """The summaries of a base's files. Raises KnowledgeBaseNotFound."""
+        async with self._indexes.storage.begin() as work:
+            return await work.summaries.of_base((await work.knowledge_bases.get(name)).id)
+
     async def names_in_folder(self, base: KnowledgeBase) -> list[FileName]:
         """The files that lie in a base's folder, with or without a record."""
         return await asyncio.to_thread(self._folders.names, base.name)
@@ -177,7 +182,7 @@ class KnowledgeService:
         Raises:
             UnsupportedFile, FileTooLarge, EmptyFile, UnreadableFile.
         """
-        self._check_type(upload.name)
+        self._catalogue.check_type(upload.name)
         async with self._folders.passing(upload.name, upload.source) as path:
             source = SourceFile(upload.name, path, cache=self._folders.cache)
             return await self._ingestor.preview(source, self._splitter(upload.splitting))
@@ -205,7 +210,7 @@ class KnowledgeService:
             StoreFailed: a new file was not kept; of a known one the old or the new content lies there.
         """
         base = await self.get(name)
-        self._check_type(upload.name)
+        self._catalogue.check_type(upload.name)
         async with self._lock(base, upload.name):
             async with self._indexes.storage.begin() as work:
                 known = await work.files.find(base.id, upload.name)
@@ -244,7 +249,7 @@ class KnowledgeService:
             stored = await asyncio.to_thread(self._folders.describe, base.name, file)
             if stored is None:
                 raise FileNotInBase(knowledge_base=base.name.value, file=file.value)
-            self._check_type(file)
+            self._catalogue.check_type(file)
             if known is not None:
                 await self._queue.take(known.id)
             record = await self._save_record(base, file, stored, known)
@@ -363,10 +368,6 @@ class KnowledgeService:
         async with self._indexes.storage.begin() as work:
             await work.files.save(record)
         return record
-
-    def _check_type(self, name: FileName) -> None:
-        if name.extension not in self._catalogue.extensions:
-            raise UnsupportedFile(file=name.value, supported=", ".join(self._catalogue.extensions))
 
     def _splitter(self, splitting: Splitting, base: KnowledgeBase | None = None) -> SplitterChoice:
         """What is asked for, else what the base says, else what is configured; options go with the configured name."""

@@ -188,6 +188,21 @@ class StagedChunkRecord(Record):
     is_indexed: Mapped[bool]
 
 
+class FileSummaryRecord(Record):
+    """The summary of one version of a file."""
+
+    __tablename__ = "file_summaries"
+
+    file_id: Mapped[str] = mapped_column(
+        String(32), ForeignKey("knowledge_files.id", ondelete="CASCADE"), primary_key=True
+    )
+    version: Mapped[int]
+    text: Mapped[str]
+    model: Mapped[str]
+    is_quoted: Mapped[bool]
+    created_at: Mapped[datetime]
+
+
 class ConversationRecord(Record):
     """One thread of one owner."""
 
