@@ -23,6 +23,7 @@ ChatchatError               internal                    INTERNAL
 ├── IndexerAbsent           file.no_indexer             UNAVAILABLE
 ├── FileTooLarge            file.too_large              TOO_LARGE
 ├── TemporaryFilesNotFound  temporary.not_found         NOT_FOUND
+├── TemporaryFilesUnread    temporary.unread             CONFLICT
 ├── TemporaryFilesFull      temporary.full              TOO_LARGE
 ├── TooManyTemporaryFiles   temporary.too_many          OVERLOADED
 ├── FileNotSummarised       summary.impossible          INVALID
@@ -253,6 +254,15 @@ class TemporaryFilesNotFound(ChatchatError):
     sentence = (
         "There are no uploaded files under the id {id!r}: it is wrong, or they were deleted because nobody asked about "
         "them for long. Upload them again."
+    )
+
+
+class TemporaryFilesUnread(ChatchatError):
+    code = "temporary.unread"
+    kind = Kind.CONFLICT
+    sentence = (
+        "Nothing of the uploaded files can be searched: of {files} files {pending} are still being read. Ask again "
+        "when they are, or upload files that can be read."
     )
 
 

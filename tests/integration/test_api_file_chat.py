@@ -11,12 +11,16 @@ from typing import Any
 import httpx
 import pytest
 
+from services.api.backstage import create_ingest_app
+from services.api.bootstrap import Replacements
 from services.api.chat.render import NOTHING_FOUND
 from services.api.knowledge.vector_stores import VECTOR_STORES
 from services.clients.chatchat import AnswerSources, ChatchatClient, FileToUpload, said
 from services.foundation.errors import TemporaryFilesNotFound
 from services.wire.chatchat import FileChatRequest
 from tests.fakes.clock import FrozenClock
+from tests.fakes.embedder import FakeEmbedder
+from tests.fakes.vector_store import MemoryStore
 from tests.integration.api_bench import BASE, LEAVE, SICK, ApiBench, api_bench, events_of, settings_for
 
 ASKED = "员工每年的年假有多少天可以休息呢？"
@@ -68,6 +72,21 @@ async def test_a_question_is_answered_from_the_files_with_citations_and_no_link(
     assert (cited["file_name"], cited["excerpt"], cited["url"], cited["knowledge_base"]) == (*LEAVE, "", "")
     assert LEAVE[1] in api.model.prompt()
     assert ident not in json.dumps(event)
+
+
+async def test_why_tells_no_name_of_the_base(api: ApiBench):
+    ident = (await upload(api, LEAVE))["data"]["id"]
+    (event,) = await ask(api, ident, explain=True)
+    assert {arm["knowledge_base"] for arm in event["why"]["arms"]} == {""}
+    assert event["why"]["candidates"][0]["file_name"] == LEAVE[0]
+    assert event["why"]["candidates"][0]["knowledge_base"] is None
+
+
+async def test_files_that_could_not_be_read_are_not_asked(api: ApiBench):
+    ident = (await upload(api, ("空.txt", " ")))["data"]["id"]
+    envelope = await refused(api, ident)
+    assert (envelope["code"], envelope["error"]["code"]) == (409, "temporary.unread")
+    assert "尚无可检索的内容" in envelope["msg"]
 
 
 async def test_streamed_it_ends_with_its_sources(api: ApiBench):
@@ -226,6 +245,24 @@ async def test_it_outlives_the_process(tmp_path: Path):
         async with asyncio.timeout(10):
             while len([path for path in tmp_path.iterdir() if len(path.name) == 33]) > 1:
                 await asyncio.sleep(0.05)
+
+
+async def test_the_first_ingest_process_deletes_what_expired(tmp_path: Path):
+    clock, vectors, settings = FrozenClock(), MemoryStore(), settings_for(tmp_path)
+    async with api_bench(settings, sqlite=True, clock=clock, vectors=vectors) as api:
+        await api.filled()
+        await upload(api, LEAVE)
+        assert len(await vectors.bases()) == 2
+    clock.pass_minutes(120)
+    replace = Replacements(vectors=vectors, embedder=FakeEmbedder(), clock=clock)
+    for number, left in ((2, 2), (1, 1)):
+        app = create_ingest_app(settings, number=number, replace=replace)
+        async with app.router.lifespan_context(app), asyncio.timeout(20):
+            await asyncio.sleep(0.5 if number == 2 else 0)
+            while len(await vectors.bases()) != left:
+                await asyncio.sleep(0.05)
+    async with api_bench(settings, sqlite=True, clock=clock, vectors=vectors) as api:
+        assert (await api.search("年假"))[0]["page_content"] == LEAVE[1]
 
 
 async def test_the_vectors_of_what_expired_are_gone_from_milvus_lite(tmp_path: Path):

@@ -48,7 +48,7 @@ class KnowledgeContext:
 
 
 def _named(base: KnowledgeBase) -> KnowledgeBaseName | None:
-    return base.name if base.expires_at is None else None
+    return None if base.name.is_temporary else base.name
 
 
 def numbered_context(citations: Sequence[Citation]) -> str:

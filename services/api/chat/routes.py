@@ -90,8 +90,8 @@ class _Chat:
 
     async def file_chat(self, body: FileChatRequest, request: Request) -> EventSourceResponse:
         """An answer from the files that were uploaded under an id; they are kept for longer from now on."""
-        opened = await self._parts.temporary.use(TemporaryId.parse(body.knowledge_id))
-        return self._grounded(body, request, [opened.base], "file_chat")
+        base = await self._parts.temporary.ask(TemporaryId.parse(body.knowledge_id))
+        return self._grounded(body, request, [base], "file_chat")
 
     def _grounded(
         self, body: GroundedChatRequest, request: Request, bases: Sequence[KnowledgeBase], chat_type: str

@@ -85,6 +85,11 @@ class KnowledgeBaseName:
         """What two names that mean the same base share."""
         return unicodedata.normalize("NFKC", self.value).casefold()
 
+    @property
+    def is_temporary(self) -> bool:
+        """Whether it is made of a TemporaryId: no name that is parsed begins with a dot."""
+        return self.value.startswith(".")
+
     def __str__(self) -> str:
         return self.value
 

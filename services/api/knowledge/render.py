@@ -79,7 +79,7 @@ def why_body(explanation: Explanation) -> WhyBody:
         query=explanation.query,
         arms=[
             ArmBody(
-                knowledge_base=arm.knowledge_base.value,
+                knowledge_base=_told(arm.knowledge_base) or "",
                 kind=arm.kind.value,
                 found=arm.found,
                 weight=round(arm.weight, 4),
@@ -92,12 +92,17 @@ def why_body(explanation: Explanation) -> WhyBody:
     )
 
 
+def _told(name: KnowledgeBaseName | None) -> str | None:
+    """The name of a base where it has one for people."""
+    return None if name is None or name.is_temporary else name.value
+
+
 def _candidate(candidate: Candidate) -> CandidateBody:
     return CandidateBody(
         chunk_id=candidate.id,
         fused_rank=candidate.fused_rank,
         fate=candidate.fate.value,
-        knowledge_base=candidate.knowledge_base.value if candidate.knowledge_base else None,
+        knowledge_base=_told(candidate.knowledge_base),
         file_name=candidate.file_name.value if candidate.file_name else None,
         place=place_facts(candidate.place) if candidate.place else {},
         keyword_rank=candidate.keyword_rank,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from services.api.domain.ingestion import Progress
-from services.api.domain.knowledge import FileId, KnowledgeBase, KnowledgeFile
+from services.api.domain.knowledge import FileId, FileState, KnowledgeBase, KnowledgeFile
 from services.api.domain.names import FileName, TemporaryId
 from services.api.domain.ports import Storage
 from services.api.knowledge.files import ContentFolders
@@ -22,6 +22,7 @@ from services.foundation.errors import (
     KnowledgeBaseNotFound,
     TemporaryFilesFull,
     TemporaryFilesNotFound,
+    TemporaryFilesUnread,
     TooManyTemporaryFiles,
 )
 from services.foundation.settings.tree import Temporary
@@ -89,6 +90,21 @@ class TemporaryBases:
         if renewed is None:
             raise TemporaryFilesNotFound(id=id.value)
         return TemporaryBase(id, renewed)
+
+    async def ask(self, id: TemporaryId) -> KnowledgeBase:  # noqa: A002
+        """The base to answer a question from; it lives longer.
+
+        Raises:
+            TemporaryFilesNotFound.
+            TemporaryFilesUnread: nothing can be found in it yet, or ever, which is not to be taken for an answer.
+        """
+        used = await self.use(id)
+        async with self._storage.begin() as work:
+            files = await work.files.of_base(used.base.id)
+        if not any(file.chunk_count for file in files):
+            pending = sum(file.state is FileState.PENDING for file in files)
+            raise TemporaryFilesUnread(files=len(files), pending=pending)
+        return used.base
 
     async def progress(self, opened: TemporaryBase) -> Mapping[FileId, Progress]:
         """How far the files have got that are to be indexed."""

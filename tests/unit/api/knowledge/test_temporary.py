@@ -17,6 +17,7 @@ from services.foundation.errors import (
     InvalidName,
     TemporaryFilesFull,
     TemporaryFilesNotFound,
+    TemporaryFilesUnread,
     TooManyTemporaryFiles,
     UnsupportedFile,
 )
@@ -180,6 +181,22 @@ async def test_a_file_that_takes_long_is_told_to_be_pending(chats: Chats):
     assert waited.state is FileState.PENDING
     chats.bench.embedder.gate.set()
     assert (await chats.temporary.finished(opened, stored, seconds=5)).state is FileState.INDEXED
+
+
+async def test_what_cannot_be_searched_yet_is_not_asked(chats: Chats):
+    opened = await chats.temporary.open()
+    with pytest.raises(TemporaryFilesUnread, match="of 0 files 0"):
+        await chats.temporary.ask(opened.id)
+    assert (await chats.add(opened, "!unreadable")).state is FileState.FAILED
+    chats.bench.embedder.gate = asyncio.Event()
+    await chats.temporary.add(opened, upload("年假五天", OTHER_FILE))
+    with pytest.raises(TemporaryFilesUnread, match="of 2 files 1 "):
+        await chats.temporary.ask(opened.id)
+    chats.bench.embedder.gate.set()
+    async with asyncio.timeout(5):
+        while not (await chats.temporary.look(opened.id))[1][1].chunk_count:
+            await asyncio.sleep(0.02)
+    assert (await chats.temporary.ask(opened.id)).id == opened.base.id
 
 
 async def test_files_are_limited_in_number_and_size_together(chats: Chats):
