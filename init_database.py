@@ -12,11 +12,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from services.api.bootstrap import Replacements, Role, build
+from services.api.bootstrap import Replacements, build
 from services.api.domain.names import KnowledgeBaseName
 from services.api.knowledge.importing.summary import import_from, local_path
 from services.api.knowledge.maintenance import Task
 from services.api.knowledge.showing import show, show_inspection
+from services.api.parts import Role
 from services.foundation import logs
 from services.foundation.errors import ChatchatError
 from services.foundation.settings.load import load_settings

@@ -51,7 +51,7 @@ def _process(settings: Settings, name: str, number: int) -> tuple[FastAPI, Endpo
             return create_milvus_app(settings), server.milvus_health
         case _:
             from services.api.app import create_app
-            from services.api.bootstrap import Role
+            from services.api.parts import Role
 
             return create_app(settings, role=Role.API), server.api
 

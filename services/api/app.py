@@ -9,8 +9,8 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 
-from services.api.bootstrap import Replacements, Role, build
-from services.api.parts import Parts
+from services.api.bootstrap import Replacements, build
+from services.api.parts import Parts, Role
 from services.foundation.access import AccessCheck
 from services.foundation.errors import ChatchatError
 from services.foundation.http import (
@@ -26,7 +26,7 @@ from services.foundation.settings.tree import Settings
 
 _MULTIPART_SLACK_BYTES = 10_000_000  # beside the file itself
 # What 0.2.10 does not know answers with the true status; its own paths answer 200 with the code in the envelope.
-_ON_BASES = ("details", "files", "preview_docs", "cancel_docs", "explain_search")
+_ON_BASES = ("details", "files", "preview_docs", "cancel_docs", "explain_search", "temp_docs", "delete_temp_docs")
 _NEW_PATHS = ("/conversations", "/models", "/server/answering", *(f"/knowledge_base/{name}" for name in _ON_BASES))
 
 
@@ -39,8 +39,8 @@ def create_app(settings: Settings, replace: Replacements | None = None, role: Ro
         if path.endswith("/chat/completions"):
             return render_openai(error, request)
         body = envelope_body(error, request_id_of(request), language_of(request, settings.server.language))
-        if path.endswith("/list_files"):
-            body["data"] = []  # as 0.2.10's ListResponse
+        if path.endswith(("/list_files", "/summary_doc_ids_to_vector_store")):
+            body["data"] = [] if path.endswith("/list_files") else {}  # as 0.2.10's
         true_status = path.startswith(_NEW_PATHS) or error.code.startswith(("access.", "request.too_large"))
         return JSONResponse(body, STATUS[error.kind] if true_status else 200)
 

@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from services.api.bootstrap import Replacements, Role, build
+from services.api.bootstrap import Replacements, build
+from services.api.parts import Role
 from services.foundation.http import ServiceOptions, create_service_app, render_openai
 from services.foundation.settings.tree import Settings
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,18 +13,23 @@ from pydantic import SecretStr
 from services.api.catalog import routes as catalog_routes
 from services.api.catalog.service import CatalogueService, Ways
 from services.api.chat import routes as chat_routes
+from services.api.chat import summary_routes
 from services.api.chat.condensing import ChosenCondenser, ModelCondenser, RuleCondenser
+from services.api.chat.file_summaries import FileSummariser
 from services.api.chat.memory import MEMORIES
 from services.api.chat.prompts import FilePrompts
 from services.api.chat.recording import Recorder
+from services.api.chat.responding import ChatDefaults, ChatParts
 from services.api.chat.speaking import Speaker
 from services.api.chat.strategies import STRATEGIES
+from services.api.chat.summarising import Summariser
 from services.api.conversations import routes as conversation_routes
 from services.api.conversations.service import ConversationService
 from services.api.domain.ports import ChatModel, Embedder, Parser, Reranker, Storage, TextIndex, VectorStore
 from services.api.inference.gateway import GatewayChatModel, GatewayEmbedder
 from services.api.inference.reranking import GatewayReranker
 from services.api.knowledge import routes as knowledge_routes
+from services.api.knowledge import temporary_routes
 from services.api.knowledge.consistency import Inspection, RepairMeans
 from services.api.knowledge.files import ContentFolders
 from services.api.knowledge.importing.importer import Importer
@@ -42,34 +46,16 @@ from services.api.knowledge.retrieval.light import LightReranker
 from services.api.knowledge.schedule import InspectionSchedule
 from services.api.knowledge.service import KnowledgeService
 from services.api.knowledge.splitters import SPLITTERS
+from services.api.knowledge.temporary import Clock, TemporaryBases, TemporarySweeper, utc_now
 from services.api.knowledge.text_index import TEXT_INDEXES
 from services.api.knowledge.vector_stores import VECTOR_STORES
-from services.api.parts import Parts
+from services.api.parts import Parts, Role
 from services.api.storage.database import SqlStorage
 from services.api.storage.former import open_former
 from services.clients.openai import OpenAIClient
 from services.foundation.settings.tree import Settings
 
 PROMPTS = Path(__file__).resolve().parents[2] / "configs" / "prompts"
-
-
-class Role(enum.StrEnum):
-    """What of the knowledge service's work a process does; several processes do it together, except for WHOLE."""
-
-    WHOLE = "whole"
-    API = "api"
-    INGEST = "ingest"
-    SCRIPT = "script"
-
-    @property
-    def shares(self) -> bool:
-        """The embedded vector store is open in a process of its own."""
-        return self is not Role.WHOLE
-
-    @property
-    def indexes(self) -> bool:
-        """Files are indexed in this process."""
-        return self is not Role.API
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +68,7 @@ class Replacements:
     chat_model: ChatModel | None = None
     embedder: Embedder | None = None
     parser: Parser | None = None
+    clock: Clock = utc_now
 
 
 def build(settings: Settings, replace: Replacements, role: Role = Role.WHOLE, *, number: int = 1) -> Parts:
@@ -108,6 +95,7 @@ def build(settings: Settings, replace: Replacements, role: Role = Role.WHOLE, *,
     importer = Importer(database, folders, Choices(catalogue, settings.knowledge.vector_store.name), open_former)
     reranker = _reranker(settings, client, indexes.keywords)
     retriever = HybridRetriever(indexes, embedder, settings.knowledge.retrieval, reranker)
+    temporary = TemporaryBases(indexes.storage, knowledge, settings.knowledge.temporary, replace.clock)
     conversations = ConversationService(indexes.storage)
     recorder = Recorder(conversations.record)
 
@@ -116,16 +104,20 @@ def build(settings: Settings, replace: Replacements, role: Role = Role.WHOLE, *,
 
     retrieval, server = settings.knowledge.retrieval, settings.server
     presentation = knowledge_routes.Presentation(list(LOADERS), server.language, retrieval.min_similarity)
-    chat_parts = chat_routes.ChatParts(
-        _speaker(settings, replace.chat_model or GatewayChatModel(client)),
+    speaker, defaults = _speaker(settings, replace.chat_model or GatewayChatModel(client)), ChatDefaults.of(settings)
+    chat_parts = ChatParts(
+        speaker,
         knowledge,
         retriever,
         conversations,
         recorder,
+        temporary,
     )
     routers = (
-        chat_routes.router(chat_parts, chat_routes.ChatDefaults.of(settings)),
+        chat_routes.router(chat_parts, defaults),
+        summary_routes.router(knowledge, FileSummariser(indexes.storage, Summariser(speaker)), defaults),
         knowledge_routes.router(knowledge, retriever, presentation),
+        temporary_routes.router(temporary, settings.knowledge.temporary, server.language),
         conversation_routes.router(conversations),
         catalog_routes.router(
             CatalogueService(settings.models, running, Ways.of(settings, STRATEGIES, MEMORIES)),
@@ -137,6 +129,7 @@ def build(settings: Settings, replace: Replacements, role: Role = Role.WHOLE, *,
     means = RepairMeans(embedder, settings.knowledge.embed_batch, settings.embeds_milvus, list(LOADERS))
     inspection = Inspection(indexes, folders, knowledge, means)
     schedule = _schedule(settings, inspection) if role is Role.INGEST and number == 1 else None
+    sweeper = TemporarySweeper(indexes.storage, knowledge, folders, replace.clock) if role.sweeps(number) else None
     return Parts(
         client=client,
         database=database,
@@ -146,6 +139,7 @@ def build(settings: Settings, replace: Replacements, role: Role = Role.WHOLE, *,
         maintenance=maintenance,
         inspection=inspection,
         schedule=schedule,
+        sweeper=sweeper,
         importer=importer,
         parser=parser,
         recorder=recorder,

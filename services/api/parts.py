@@ -1,8 +1,9 @@
-"""Parts: what a process of the API is made of, and the order in which it is opened and closed."""
+"""Parts: what a process of the API is made of, its role, and the order in which it is opened and closed."""
 
 from __future__ import annotations
 
 import asyncio
+import enum
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
@@ -19,6 +20,7 @@ from services.api.knowledge.ingest import Indexes
 from services.api.knowledge.maintenance import Maintenance
 from services.api.knowledge.schedule import InspectionSchedule
 from services.api.knowledge.service import KnowledgeService
+from services.api.knowledge.temporary import TemporarySweeper
 from services.api.storage.database import SqlStorage
 from services.clients.openai import OpenAIClient
 from services.foundation.errors import ChatchatError
@@ -28,11 +30,35 @@ log = logging.getLogger(__name__)
 _REOPEN_SECONDS = 2.0
 
 
+class Role(enum.StrEnum):
+    """What of the knowledge service's work a process does; several processes do it together, except for WHOLE."""
+
+    WHOLE = "whole"
+    API = "api"
+    INGEST = "ingest"
+    SCRIPT = "script"
+
+    @property
+    def shares(self) -> bool:
+        """The embedded vector store is open in a process of its own."""
+        return self is not Role.WHOLE
+
+    @property
+    def indexes(self) -> bool:
+        """Files are indexed in this process."""
+        return self is not Role.API
+
+    def sweeps(self, number: int) -> bool:
+        """What expired is deleted in this process, by its number among those of its role."""
+        return self is Role.WHOLE or (self is Role.INGEST and number == 1)
+
+
 @dataclass(slots=True)
 class Parts:
     """Everything a process of the API is made of, built and not yet started.
 
-    `indexer`: None where others index. `schedule`: None where no checks are made, or others make them.
+    `indexer`: None where others index. `schedule`: None where no checks are made, or others make them. `sweeper`: None
+    where others delete what expired.
     """
 
     client: OpenAIClient
@@ -43,6 +69,7 @@ class Parts:
     maintenance: Maintenance
     inspection: Inspection
     schedule: InspectionSchedule | None
+    sweeper: TemporarySweeper | None
     importer: Importer
     parser: Parser
     recorder: Recorder
@@ -55,6 +82,7 @@ class Parts:
         await self.indexes.storage.start()
         await self.open_indexes()
         self._background.append(asyncio.create_task(self._resume()))
+        self._start_sweeper()
         self._ready = True
 
     async def start_indexing(self) -> None:
@@ -70,6 +98,7 @@ class Parts:
         for store in (self.indexes.vectors, self.indexes.keywords):
             await self._open(store)
         self._start_indexer()
+        self._start_sweeper()
         if self.schedule is not None:
             self._background.append(asyncio.create_task(self.schedule.keep()))
 
@@ -92,6 +121,10 @@ class Parts:
     def _start_indexer(self) -> None:
         if self.indexer is not None:
             self._background.append(asyncio.create_task(self._vital(self.indexer.run)))
+
+    def _start_sweeper(self) -> None:
+        if self.sweeper is not None:
+            self._background.append(asyncio.create_task(self.sweeper.keep()))
 
     @asynccontextmanager
     async def maintained(self, *, clear: bool) -> AsyncIterator[None]:

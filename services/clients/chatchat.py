@@ -2,35 +2,42 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import socket
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 import httpx
-from pydantic import BaseModel, JsonValue, SecretStr, TypeAdapter, ValidationError
+from pydantic import BaseModel, JsonValue, SecretStr, TypeAdapter
 
-from services.clients.transport import failure_in, sync_client, unreachable
+from services.clients.answers import (
+    SERVICE,
+    AnswerEvent,
+    AnswerPiece,
+    AnswerSources,
+    AnswerStream,
+    EventStream,
+    FileSummarised,
+    decoded,
+    said,
+    shaped,
+    summary_events,
+)
+from services.clients.transport import sync_client, unreachable
 from services.foundation.access import LinkSigner
-from services.foundation.errors import ChatchatError
-from services.foundation.sse import read_events_sync, split_lines_sync
 from services.wire.chatchat import (
-    AnsweringBody,
     AnsweringOptions,
     BaseAnswering,
     CancelDocs,
     ChatRequest,
-    CitationBody,
+    ChunksSummary,
     ConversationBody,
     ConversationWithTurns,
     CreateKnowledgeBase,
     DeleteDocs,
     ExplainedSearch,
     FailedFiles,
+    FileChatRequest,
     FileDetails,
     FoundDocument,
     KnowledgeBaseChatRequest,
@@ -38,43 +45,37 @@ from services.wire.chatchat import (
     OpenConversation,
     SearchRequest,
     ServedModelBody,
-    SupportBody,
+    SummariseBase,
+    SummariseChunks,
+    SummariseFile,
+    SummaryRequest,
+    TemporaryFiles,
+    TemporaryUpload,
     UpdateAnswering,
     UpdateDocs,
-    WhyBody,
 )
 
+__all__ = [
+    "AnswerEvent",
+    "AnswerPiece",
+    "AnswerSources",
+    "AnswerStream",
+    "ChatchatClient",
+    "EventStream",
+    "FileSummarised",
+    "FileToUpload",
+    "said",
+]
+
+_SUMMARIES = "/knowledge_base/kb_summary_api"
 _DOWNLOAD = "/knowledge_base/download_doc"
-_SERVICE = "Chatchat API"
+_CHAT_PATHS: Mapping[type, str] = {
+    ChatRequest: "/chat/chat",
+    FileChatRequest: "/chat/file_chat",
+    KnowledgeBaseChatRequest: "/chat/knowledge_base_chat",
+}
 _QUICK_SECONDS = 15.0
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerPiece:
-    """A piece of an answer's text."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerSources:
-    """The passages an answer cites, and the stand-alone query that found them.
-
-    Attributes:
-        answering: how the passages were read; None where all were read at once.
-        why: why these were found; given when the request says `explain`, as is `support`.
-        support: the answer's sentences and how far the passages say the same.
-    """
-
-    citations: tuple[CitationBody, ...]
-    query: str
-    answering: AnsweringBody | None = None
-    why: WhyBody | None = None
-    support: tuple[SupportBody, ...] = ()
-
-
-AnswerEvent = AnswerPiece | AnswerSources
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +159,7 @@ class ChatchatClient:
             files={"files": (file.name, file.content, "application/octet-stream")},
             data={"knowledge_base_name": base, "override": str(override).lower(), "wait": str(wait).lower()},
         )
-        return _shaped(TypeAdapter(FailedFiles), self._value(request)).failed_files
+        return shaped(TypeAdapter(FailedFiles), self._value(request)).failed_files
 
     def reindex(self, base: str, names: Sequence[str]) -> dict[str, str]:
         """Index files again; file name → sentence of what failed."""
@@ -191,17 +192,17 @@ class ChatchatClient:
         """Passages for a query, best first."""
         body = wanted.model_dump(include=wanted.model_fields_set)
         request = self._http.build_request("POST", "/knowledge_base/search_docs", json=body)
-        return _shaped(TypeAdapter(list[FoundDocument]), _decoded(self._sent(request)))
+        return shaped(TypeAdapter(list[FoundDocument]), decoded(self._sent(request)))
 
     def explain_search(self, wanted: SearchRequest) -> ExplainedSearch:
         """Passages for a query, best first, and why they were found."""
         body = wanted.model_dump(include=wanted.model_fields_set)
-        return _shaped(TypeAdapter(ExplainedSearch), self._post("/knowledge_base/explain_search", body))
+        return shaped(TypeAdapter(ExplainedSearch), self._post("/knowledge_base/explain_search", body))
 
     def open_conversation(self, owner: str, title: str) -> ConversationBody:
         """Open a conversation."""
         body = OpenConversation(owner=owner, title=title).model_dump()
-        return _shaped(TypeAdapter(ConversationBody), self._post("/conversations", body))
+        return shaped(TypeAdapter(ConversationBody), self._post("/conversations", body))
 
     def conversations(self, owner: str) -> list[ConversationBody]:
         """The owner's conversations, newest first."""
@@ -216,132 +217,70 @@ class ChatchatClient:
         """Delete a conversation with its turns."""
         self._value(self._http.build_request("DELETE", f"/conversations/{quote(ident, safe='')}"))
 
-    def answer(self, asked: ChatRequest | KnowledgeBaseChatRequest) -> AnswerStream:
+    def upload_temporary(self, files: Sequence[FileToUpload], *, previous: str | None = None) -> TemporaryUpload:
+        """Store and index files for a file chat, beside those of the id `previous`; the id, and what failed.
+
+        Raises TemporaryFilesNotFound when the files of `previous` are kept no longer.
+        """
+        request = self._http.build_request(
+            "POST",
+            "/knowledge_base/upload_temp_docs",
+            files=[("files", (file.name, file.content, "application/octet-stream")) for file in files],
+            data={} if previous is None else {"prev_id": previous},
+        )
+        return shaped(TypeAdapter(TemporaryUpload), self._value(request))
+
+    def temporary_files(self, ident: str) -> TemporaryFiles:
+        """The files of a file chat, how far they have got, and until when they are kept."""
+        query = urlencode({"knowledge_id": ident})
+        return self._get(f"/knowledge_base/temp_docs?{query}", TypeAdapter(TemporaryFiles))
+
+    def delete_temporary(self, ident: str) -> None:
+        """Forget the files of a file chat at once."""
+        self._post("/knowledge_base/delete_temp_docs", {"knowledge_id": ident})
+
+    def answer(self, asked: ChatRequest | KnowledgeBaseChatRequest | FileChatRequest) -> AnswerStream:
         """Ask for a streamed answer. Nothing is sent before the stream is iterated."""
-        path = "/chat/chat" if isinstance(asked, ChatRequest) else "/chat/knowledge_base_chat"
+        path = _CHAT_PATHS[type(asked)]
         body = {**asked.model_dump(include=asked.model_fields_set), "stream": True}
         return AnswerStream(self._http, self._http.build_request("POST", path, json=body), self._timeout)
 
+    def summarise_file(self, wanted: SummariseFile) -> FileSummarised:
+        """Have a file summarised; its summary is listed with it from then on."""
+        (done,) = self._summaries("summary_file_to_vector_store", wanted)
+        return done
+
+    def summarise_base(self, wanted: SummariseBase) -> EventStream[FileSummarised]:
+        """Have every file of a base summarised, one after the other; closing the stream stops it."""
+        return self._summaries("recreate_summary_vector_store", wanted)
+
+    def summarise_chunks(self, wanted: SummariseChunks) -> str:
+        """A summary of some passages; it is not kept."""
+        body = wanted.model_dump(include=wanted.model_fields_set)
+        found = shaped(TypeAdapter(ChunksSummary), self._post(f"{_SUMMARIES}/summary_doc_ids_to_vector_store", body))
+        return found.summarize[0].page_content
+
+    def _summaries(self, name: str, wanted: SummaryRequest) -> EventStream[FileSummarised]:
+        body = wanted.model_dump(include=wanted.model_fields_set)
+        request = self._http.build_request("POST", f"{_SUMMARIES}/{name}", json=body)
+        return EventStream(self._http, request, self._timeout, summary_events)
+
     def _failed_files(self, path: str, body: BaseModel) -> dict[str, str]:
         failed = self._post(path, body.model_dump(exclude_none=True))
-        return _shaped(TypeAdapter(FailedFiles), failed).failed_files
+        return shaped(TypeAdapter(FailedFiles), failed).failed_files
 
     def _get(self, path: str, shape: TypeAdapter[_T]) -> _T:
-        return _shaped(shape, self._value(self._http.build_request("GET", path, timeout=_QUICK_SECONDS)))
+        return shaped(shape, self._value(self._http.build_request("GET", path, timeout=_QUICK_SECONDS)))
 
     def _post(self, path: str, body: JsonValue) -> JsonValue:
         return self._value(self._http.build_request("POST", path, json=body))
 
     def _value(self, request: httpx.Request) -> JsonValue:
-        parsed = _decoded(self._sent(request))
+        parsed = decoded(self._sent(request))
         return parsed.get("data") if isinstance(parsed, Mapping) else None
 
     def _sent(self, request: httpx.Request) -> httpx.Response:
         try:
             return self._http.send(request)
         except httpx.HTTPError as failure:
-            raise unreachable(_SERVICE, self._base_url, self._timeout, failure) from failure
-
-
-class AnswerStream:
-    """An answer on its way: iterate it once. `close` ends it from any thread, even while the next piece is awaited."""
-
-    def __init__(self, http: httpx.Client, request: httpx.Request, timeout_seconds: float) -> None:
-        self._http = http
-        self._request = request
-        self._timeout = timeout_seconds
-        self._lock = threading.Lock()
-        self._closed = False
-        self._socket: socket.socket | None = None
-
-    def __iter__(self) -> Iterator[AnswerEvent]:
-        try:
-            response = self._http.send(self._request, stream=True)
-            with contextlib.closing(response):
-                if self._adopt(response):
-                    yield from self._events(response)
-                self._release()
-        except httpx.HTTPError as failure:
-            self._release()
-            if not self._closed:
-                raise unreachable(_SERVICE, str(self._http.base_url), self._timeout, failure) from failure
-
-    def close(self) -> None:
-        """End the stream: the API sees the disconnect at once, and the iterator ends without a failure."""
-        with self._lock:
-            self._closed = True
-            if self._socket is not None:
-                # A plain close would not wake the thread that waits for the next byte.
-                with contextlib.suppress(OSError):
-                    self._socket.shutdown(socket.SHUT_RDWR)
-
-    def _adopt(self, response: httpx.Response) -> bool:
-        with self._lock:
-            self._socket = response.extensions["network_stream"].get_extra_info("socket")
-            return not self._closed
-
-    def _release(self) -> None:
-        """Forget the socket before it goes back to the pool, where another request may get it."""
-        with self._lock:
-            self._socket = None
-
-    def _events(self, response: httpx.Response) -> Iterator[AnswerEvent]:
-        if not response.headers.get("content-type", "").startswith("text/event-stream"):
-            response.read()
-            _decoded(response)
-            raise ChatchatError(reason="the API answered a question with something that is no stream of events")
-        for text in read_events_sync(split_lines_sync(response.iter_bytes())):
-            yield from _answer_events(text)
-
-
-def said(failure: ChatchatError) -> str | None:
-    """The sentence the API gave with a failure, in the asked language; None when the failure is not the API's."""
-    notes: list[str] = getattr(failure, "__notes__", [])
-    return notes[0] if notes else None
-
-
-def _answer_events(text: str) -> Iterator[AnswerEvent]:
-    try:
-        event: JsonValue = json.loads(text)
-    except ValueError as failure:
-        raise ChatchatError(reason="an event of the answer is not JSON") from failure
-    failed = _failure(event, 200)
-    if failed is not None:
-        raise failed
-    if not isinstance(event, Mapping):
-        return
-    piece = event.get("answer", event.get("text"))
-    if isinstance(piece, str) and piece:
-        yield AnswerPiece(piece)
-    if "citations" in event:
-        yield _shaped(TypeAdapter(AnswerSources), {"query": "", **event})
-
-
-def _decoded(answer: httpx.Response) -> JsonValue:
-    """The JSON of an answer that is no failure."""
-    try:
-        parsed: JsonValue = json.loads(answer.content)
-    except ValueError:
-        parsed = None
-    failure = _failure(parsed, answer.status_code)
-    if failure is not None:
-        raise failure
-    return parsed
-
-
-def _failure(parsed: JsonValue, status: int) -> ChatchatError | None:
-    body = parsed if isinstance(parsed, Mapping) else {}
-    code, sentence = body.get("code", 200), body.get("msg")
-    if code == 200 and status < 400 and "error" not in body:
-        return None
-    failure = failure_in(parsed) or ChatchatError(reason=str(sentence or body.get("detail") or f"HTTP {status}"))
-    if isinstance(sentence, str) and sentence:
-        failure.add_note(sentence)
-    return failure
-
-
-def _shaped(shape: TypeAdapter[_T], value: JsonValue) -> _T:
-    try:
-        return shape.validate_python(value)
-    except ValidationError as failure:
-        raise ChatchatError(reason="the API's answer has an unexpected shape; is it of another version?") from failure
+            raise unreachable(SERVICE, self._base_url, self._timeout, failure) from failure

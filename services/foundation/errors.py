@@ -22,6 +22,11 @@ ChatchatError               internal                    INTERNAL
 ├── IngestAbandoned         file.abandoned              INVALID
 ├── IndexerAbsent           file.no_indexer             UNAVAILABLE
 ├── FileTooLarge            file.too_large              TOO_LARGE
+├── TemporaryFilesNotFound  temporary.not_found         NOT_FOUND
+├── TemporaryFilesUnread    temporary.unread             CONFLICT
+├── TemporaryFilesFull      temporary.full              TOO_LARGE
+├── TooManyTemporaryFiles   temporary.too_many          OVERLOADED
+├── FileNotSummarised       summary.impossible          INVALID
 ├── ImportRefused           import.refused              INVALID
 ├── EvaluationRefused       evaluation.refused          INVALID
 ├── ConversationNotFound    conversation.not_found      NOT_FOUND
@@ -242,6 +247,48 @@ class FileTooLarge(ChatchatError):
     code = "file.too_large"
     kind = Kind.TOO_LARGE
     sentence = "The file {file!r} is larger than the limit of {limit_bytes} bytes. Split it or raise the limit."
+
+
+class TemporaryFilesNotFound(ChatchatError):
+    code = "temporary.not_found"
+    kind = Kind.NOT_FOUND
+    sentence = (
+        "There are no uploaded files under the id {id!r}: it is wrong, or they were deleted because nobody asked about "
+        "them for long. Upload them again."
+    )
+
+
+class TemporaryFilesUnread(ChatchatError):
+    code = "temporary.unread"
+    kind = Kind.CONFLICT
+    sentence = (
+        "Nothing of the uploaded files can be searched: of {files} files {pending} are still being read. Ask again "
+        "when they are, or upload files that can be read."
+    )
+
+
+class TemporaryFilesFull(ChatchatError):
+    code = "temporary.full"
+    kind = Kind.TOO_LARGE
+    sentence = (
+        "The file {file!r} was not kept: the files of one file chat may be at most {files} and hold {limit_mb} MB in "
+        "all. Upload it without an id to begin another, or add it to a knowledge base."
+    )
+
+
+class TooManyTemporaryFiles(ChatchatError):
+    code = "temporary.too_many"
+    kind = Kind.OVERLOADED
+    sentence = (
+        "{sets} file chats are kept already, and no more are allowed at a time. Try again later: those that nobody "
+        "uses are deleted after {minutes} minutes."
+    )
+
+
+class FileNotSummarised(ChatchatError):
+    code = "summary.impossible"
+    kind = Kind.INVALID
+    sentence = "The file {file!r} cannot be summarised: {reason}."
 
 
 class ImportRefused(ChatchatError):

@@ -70,11 +70,10 @@ class ChatRequest(Body):
     repetition_penalty: float | None = Field(default=None, gt=0, le=10, description="Ours: for models that take it.")
 
 
-class KnowledgeBaseChatRequest(Body):
-    """Body of POST /chat/knowledge_base_chat."""
+class GroundedChatRequest(Body):
+    """What the requests for an answer from passages share."""
 
     query: str = Field(description="用户输入", examples=["你好"])
-    knowledge_base_name: str = Field(description="知识库名称", examples=["samples"])
     top_k: int = Field(default=3, ge=1, le=100, description="匹配向量数")
     score_threshold: float = Field(default=1.0, ge=0, le=2, description="知识库匹配相关度阈值，SCORE越小，相关度越高")
     history: list[HistoryItem] = Field(default=[], description="历史对话")
@@ -84,7 +83,6 @@ class KnowledgeBaseChatRequest(Body):
     max_tokens: int | None = Field(default=None, description="限制LLM生成Token数量，默认None代表模型最大值")
     prompt_name: str = Field(default="default", description="使用的prompt模板名称")
     conversation_id: str = Field(default="", description="Ours: the conversation this turn is written to.")
-    more_knowledge_bases: list[str] = Field(default=[], max_length=20, description="Ours: further bases to read.")
     explain: bool = Field(default=False, description="Ours: with `why` and `support` in the last event.")
     when_nothing_found: Literal["strict", "cautious", "free"] | None = Field(
         default=None,
@@ -102,6 +100,19 @@ class KnowledgeBaseChatRequest(Body):
     memory: str | None = Field(default=None, description="Ours: window, token_budget or running_summary.")
     history_len: int | None = Field(default=None, ge=0, description="Ours: the most turns of `history` that are shown.")
     repetition_penalty: float | None = Field(default=None, gt=0, le=10, description="Ours: for models that take it.")
+
+
+class KnowledgeBaseChatRequest(GroundedChatRequest):
+    """Body of POST /chat/knowledge_base_chat."""
+
+    knowledge_base_name: str = Field(description="知识库名称", examples=["samples"])
+    more_knowledge_bases: list[str] = Field(default=[], max_length=20, description="Ours: further bases to read.")
+
+
+class FileChatRequest(GroundedChatRequest):
+    """Body of POST /chat/file_chat."""
+
+    knowledge_id: str = Field(description="临时知识库ID")
 
 
 class CreateKnowledgeBase(Body):
@@ -242,6 +253,37 @@ class RecreateVectorStore(Body):
     chunk_overlap: int | None = Field(default=None, ge=0)
 
 
+class SummaryRequest(Body):
+    """What the bodies of kb_summary_api share. 0.2.10 kept summaries in a vector store: it is taken and not minded."""
+
+    knowledge_base_name: str = Field(examples=["samples"])
+    vs_type: str | None = None
+    embed_model: str | None = None
+    file_description: str = Field(default="", max_length=2000)
+    model_name: str | None = Field(default=None, description="LLM 模型名称。")
+    temperature: float = Field(default=0.7, ge=0, le=1, description="LLM 采样温度")
+    max_tokens: int | None = Field(default=None, description="限制LLM生成Token数量，默认None代表模型最大值")
+
+
+class SummariseFile(SummaryRequest):
+    """Body of POST …/summary_file_to_vector_store. There is no file in a base that does not exist."""
+
+    file_name: str = Field(examples=["test.pdf"])
+    allow_empty_kb: bool = True
+
+
+class SummariseBase(SummaryRequest):
+    """Body of POST …/recreate_summary_vector_store."""
+
+    allow_empty_kb: bool = Field(default=True, description="answer nothing, and no failure, for an unknown base")
+
+
+class SummariseChunks(SummaryRequest):
+    """Body of POST …/summary_doc_ids_to_vector_store."""
+
+    doc_ids: list[str] = Field(default=[], max_length=10_000, examples=[["uuid"]])
+
+
 class DeleteDocs(Body):
     """Body of POST /knowledge_base/delete_docs."""
 
@@ -257,7 +299,10 @@ class FailedFiles(BaseModel):
 
 
 class CitationBody(BaseModel):
-    """Ours: one citation, beside 0.2.10's `docs` strings. `url` opens the file at the cited page."""
+    """Ours: one citation, beside 0.2.10's `docs` strings. `url` opens the file at the cited page.
+
+    `knowledge_base` and `url` are empty in a file chat: its files can be asked about and not be downloaded.
+    """
 
     number: int
     knowledge_base: str
@@ -315,6 +360,26 @@ class KnowledgeBaseDetails(BaseModel):
     created_at: str
 
 
+class SummaryBody(BaseModel):
+    """Ours: a summary of a file. `kind`: its sentences were quoted from the file, or written by a model about it."""
+
+    text: str
+    model: str
+    kind: Literal["quoted", "written"]
+    created_at: str
+
+
+class SummaryEvent(BaseModel):
+    """An event of kb_summary_api about a file that was summarised. `summary` is ours; the counts are of a base."""
+
+    code: Literal[200] = 200
+    msg: str
+    total: int = 1
+    finished: int = 1
+    doc: str
+    summary: SummaryBody
+
+
 class FileDetails(BaseModel):
     """Ours: one element of GET /knowledge_base/files. `state` is stored, pending, indexed, failed or cancelled.
 
@@ -336,6 +401,13 @@ class FileDetails(BaseModel):
     progress_total: int | None = None
     duplicate_of: str | None = None
     similar_to: list[str] = []
+    summary: SummaryBody | None = None
+
+
+class ChunksSummary(BaseModel):
+    """`data` of POST …/summary_doc_ids_to_vector_store: one document, as 0.2.10 has it."""
+
+    summarize: list[FoundDocument]
 
 
 class Preview(BaseModel):
@@ -345,6 +417,33 @@ class Preview(BaseModel):
     warnings: list[str]
     loader: str
     splitter: str
+
+
+class TemporaryUpload(BaseModel):
+    """`data` of POST /knowledge_base/upload_temp_docs.
+
+    `failed_files`: a list of objects with one file name and a sentence each, as 0.2.10 has it. `pending_files` is ours:
+    files that are stored and not searchable yet.
+    """
+
+    id: str
+    failed_files: list[dict[str, str]]
+    pending_files: list[str] = []
+    expires_at: str | None = None
+
+
+class TemporaryFiles(BaseModel):
+    """Ours: `data` of GET /knowledge_base/temp_docs: the files of a file chat, and until when they are kept."""
+
+    id: str
+    expires_at: str
+    files: list[FileDetails]
+
+
+class DeleteTemporaryFiles(Body):
+    """Ours: body of POST /knowledge_base/delete_temp_docs."""
+
+    knowledge_id: str
 
 
 class ConversationBody(BaseModel):

@@ -60,9 +60,11 @@ ALLOWED_WORDS = {
 ALLOWED_FILES = {
     "services/wire/": "the public wires: 0.2.10's and OpenAI's field names",
     "services/api/chat/render.py": "0.2.10's event fields",
+    "services/api/chat/summary_routes.py": "0.2.10's operation name (summary_doc_ids_to_vector_store)",
     "services/api/knowledge/render.py": "0.2.10's body fields (score_threshold)",
     "services/api/knowledge/routes.py": "0.2.10's operation names (upload_docs, …)",
     "services/api/knowledge/search_routes.py": "0.2.10's operation name (search_docs)",
+    "services/api/knowledge/temporary_routes.py": "0.2.10's operation name (upload_temp_docs)",
     "services/controller/": "FastChat's own method names",
     "services/gateway/connection.py": "asyncio's own method name (data_received)",
     "services/gateway/fastchat_dialect.py": "FastChat's field names",

@@ -6,6 +6,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence, Set
 from contextlib import asynccontextmanager
+from datetime import datetime
 
 from services.api.domain.conversation import Conversation, ConversationId, Turn
 from services.api.domain.knowledge import Chunk, ChunkId, FileId, KnowledgeBase, KnowledgeBaseId, KnowledgeFile, Place
@@ -13,6 +14,7 @@ from services.api.domain.names import FileName, KnowledgeBaseName
 from services.api.domain.ports import (
     Chunks,
     Conversations,
+    FileSummaries,
     IngestJobs,
     KnowledgeBases,
     KnowledgeFiles,
@@ -28,6 +30,7 @@ from services.foundation.errors import (
     StoreFailed,
 )
 from tests.fakes.jobs import MemoryIngestJobs, MemoryStagedChunks, MemoryStaleChunks
+from tests.fakes.summaries import MemoryFileSummaries
 from tests.fakes.tables import Repository, Tables, Transaction
 
 
@@ -50,7 +53,25 @@ class MemoryKnowledgeBases(Repository):
         return self._tables.bases.get(base)
 
     async def all(self) -> list[KnowledgeBase]:
+        return [base for base in self._sorted() if base.expires_at is None]
+
+    async def temporary(self) -> list[KnowledgeBase]:
+        return [base for base in self._sorted() if base.expires_at is not None]
+
+    def _sorted(self) -> list[KnowledgeBase]:
         return sorted(self._tables.bases.values(), key=lambda base: base.name.key)
+
+    async def renew(self, base: KnowledgeBaseId, *, now: datetime, until: datetime) -> KnowledgeBase | None:
+        known = self._tables.bases.get(base)
+        if known is None or known.expires_at is None or known.expires_at <= now:
+            return None
+
+        def change(tables: Tables) -> None:
+            if base in tables.bases:
+                tables.bases[base] = dataclasses.replace(tables.bases[base], expires_at=until)
+
+        self._transaction.change(change)
+        return self._tables.bases[base]
 
     async def update(self, base: KnowledgeBase) -> None:
         def change(tables: Tables) -> None:
@@ -58,7 +79,7 @@ class MemoryKnowledgeBases(Repository):
                 raise KnowledgeBaseNotFound(name=base.name.value)
             if any(other.name.key == base.name.key and other.id != base.id for other in tables.bases.values()):
                 raise KnowledgeBaseExists(name=base.name.value)
-            tables.bases[base.id] = base
+            tables.bases[base.id] = dataclasses.replace(base, expires_at=tables.bases[base.id].expires_at)
 
         self._transaction.change(change)
 
@@ -203,6 +224,7 @@ class MemoryUnitOfWork:
         self.jobs: IngestJobs = MemoryIngestJobs(transaction)
         self.staged: StagedChunks = MemoryStagedChunks(transaction)
         self.stale: StaleChunks = MemoryStaleChunks(transaction)
+        self.summaries: FileSummaries = MemoryFileSummaries(transaction)
         self.conversations: Conversations = MemoryConversations(transaction)
 
 

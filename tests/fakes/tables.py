@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from services.api.domain.conversation import Conversation, Turn
 from services.api.domain.ingestion import IngestJob, Progress, Stage
-from services.api.domain.knowledge import Chunk, KnowledgeBase, KnowledgeBaseId, KnowledgeFile
+from services.api.domain.knowledge import Chunk, FileSummary, KnowledgeBase, KnowledgeBaseId, KnowledgeFile
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Tables:
     jobs: dict[str, JobRow] = field(default_factory=dict)
     staged: dict[str, tuple[Chunk, bool]] = field(default_factory=dict)
     stale: dict[str, KnowledgeBaseId] = field(default_factory=dict)
+    summaries: dict[str, FileSummary] = field(default_factory=dict)
     conversations: dict[str, Conversation] = field(default_factory=dict)
     turns: dict[str, Turn] = field(default_factory=dict)
 
@@ -49,6 +50,7 @@ class Tables:
         self.chunks = {id_: chunk for id_, chunk in self.chunks.items() if chunk.file_id in self.files}
         self.jobs = {id_: job for id_, job in self.jobs.items() if id_ in self.files}
         self.staged = {id_: kept for id_, kept in self.staged.items() if kept[0].file_id in self.files}
+        self.summaries = {id_: summary for id_, summary in self.summaries.items() if id_ in self.files}
         self.turns = {
             id_: turn
             for id_, turn in self.turns.items()

@@ -19,6 +19,8 @@ from starlette.types import Receive, Scope, Send
 from services.api.app import create_app
 from services.api.bootstrap import Replacements
 from services.api.domain.answering import Finished, ModelRequest, Token
+from services.api.domain.ports import ChatModel, VectorStore
+from services.api.knowledge.temporary import Clock, utc_now
 from services.foundation.settings.tree import Endpoint, Knowledge, Models, ServedModel, Server, Settings
 from tests.fakes.embedder import FakeEmbedder
 from tests.fakes.storage import MemoryStorage
@@ -158,10 +160,19 @@ def settings_for(folder: Path, *, server: dict[str, object] | None = None, **kno
 
 
 @asynccontextmanager
-async def api_bench(settings: Settings, *, sqlite: bool = False) -> AsyncIterator[ApiBench]:
+async def api_bench(
+    settings: Settings,
+    *,
+    sqlite: bool = False,
+    clock: Clock = utc_now,
+    vectors: VectorStore | None = None,
+    answers: ChatModel | None = None,
+) -> AsyncIterator[ApiBench]:
     """The API while the block runs, started and stopped as uvicorn would."""
     model, embedder = TalkingModel(), FakeEmbedder()
-    replace = Replacements(vectors=MemoryStore(), chat_model=model, embedder=embedder)
+    replace = Replacements(
+        vectors=vectors or MemoryStore(), chat_model=answers or model, embedder=embedder, clock=clock
+    )
     if not sqlite:
         replace = dataclasses.replace(replace, storage=MemoryStorage(), keywords=MemoryTextIndex())
     app = create_app(settings, replace)

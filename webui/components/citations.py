@@ -60,6 +60,8 @@ def link_text(citation: CitationBody, texts: Texts) -> str:
 
 
 def absolute(url: str, api_url: str) -> str | None:
-    """The citation's link under the API's public address; None for what is no web address."""
+    """The citation's link under the API's public address; None for what is none, or no web address."""
+    if not url:  # a file of a file chat
+        return None
     whole = urljoin(f"{api_url}/", url)
     return whole if urlsplit(whole).scheme in {"http", "https"} else None

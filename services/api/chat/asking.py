@@ -9,9 +9,9 @@ from services.api.domain.answering import Manner, Sampling
 from services.api.domain.knowledge import AnsweringChoice
 from services.foundation.errors import InvalidRequest, UnknownVariant
 from services.foundation.settings.tree import Preset
-from services.wire.chatchat import ChatRequest, KnowledgeBaseChatRequest
+from services.wire.chatchat import ChatRequest, GroundedChatRequest
 
-Body = ChatRequest | KnowledgeBaseChatRequest
+Body = ChatRequest | GroundedChatRequest
 _NO_CHOICE = AnsweringChoice()
 
 
@@ -60,7 +60,7 @@ class Asking:
     def manner(self, language: str) -> Manner:
         """How it is answered, in `language` where the question has none."""
         body = self._body
-        grounded = body if isinstance(body, KnowledgeBaseChatRequest) else None
+        grounded = body if isinstance(body, GroundedChatRequest) else None
         least = grounded.sufficient_relevance if grounded else None
         return Manner(
             when_nothing_found=(grounded.when_nothing_found if grounded else None) or self._base.when_nothing_found,
@@ -85,7 +85,7 @@ class Asking:
         if not self._says("history_len"):
             return self._preset.history_turns
         asked = self._body.history_len
-        is_heeded = isinstance(self._body, KnowledgeBaseChatRequest)
+        is_heeded = isinstance(self._body, GroundedChatRequest)
         return asked if is_heeded and asked is not None and asked >= 0 else None
 
     def _repetition_penalty(self) -> float | None:

@@ -8,9 +8,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from services.api.chat.fencing import fenced, inert
-from services.api.domain.knowledge import Citation, Hit, KnowledgeBase, Place, Query, Wording
+from services.api.domain.knowledge import Citation, Hit, KnowledgeBase, Place
+from services.api.domain.names import KnowledgeBaseName
 from services.api.domain.ports import Retriever
-from services.api.domain.retrieval import Retrieved
+from services.api.domain.retrieval import Query, Retrieved, Wording
 
 CITED = re.compile(r"\[\s*(\d{1,6}(?:[\s,，、]+\d{1,6})*)\s*\]")
 """[1], [1, 2]: what an answer cites; the group holds the numbers."""
@@ -34,7 +35,7 @@ _WORDS = {
 
 
 class KnowledgeContext:
-    """Passages of knowledge bases, one or several."""
+    """Passages of knowledge bases, one or several, or of one temporary base."""
 
     def __init__(
         self,
@@ -67,7 +68,7 @@ class KnowledgeContext:
         return tuple(
             Citation(
                 number=number,
-                knowledge_base=self._bases[hit.chunk.knowledge_base_id].name,
+                knowledge_base=_named(self._bases[hit.chunk.knowledge_base_id]),
                 file_name=hit.chunk.file_name,
                 place=hit.chunk.place,
                 excerpt=hit.chunk.text,
@@ -77,6 +78,10 @@ class KnowledgeContext:
             )
             for number, hit in enumerate(hits, start=1)
         )
+
+
+def _named(base: KnowledgeBase) -> KnowledgeBaseName | None:
+    return None if base.name.is_temporary else base.name
 
 
 def numbered_context(citations: Sequence[Citation], language: str) -> str:

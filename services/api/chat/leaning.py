@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.api.domain.answering import Question
-from services.api.domain.knowledge import Wording
+from services.api.domain.retrieval import Wording
 
 _LATEST = 3
 _WEIGHT = 2.0

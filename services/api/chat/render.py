@@ -134,11 +134,14 @@ def _explained(found: Citations, answer: str) -> dict[str, JsonValue]:
 
 def _document(citation: Citation, base_url: str) -> str:
     link = _download(citation, base_url, preview=False)
+    where = f"({link})" if link else ""  # as recorded: nothing follows the name of a temporary file
     named = citation.file_name.value.replace("](", "]\\(")  # no name ends the link's text and begins one of its own
-    return f"出处 [{citation.number}] [{named}]({link}) \n\n{citation.excerpt}\n\n"
+    return f"出处 [{citation.number}] [{named}]{where} \n\n{citation.excerpt}\n\n"
 
 
 def _download(citation: Citation, base_url: str, *, preview: bool) -> str:
+    if citation.knowledge_base is None:
+        return ""
     asked = {"knowledge_base_name": citation.knowledge_base.value, "file_name": citation.file_name.value}
     if preview:
         asked["preview"] = "true"
@@ -161,11 +164,11 @@ def approach_field(approach: Approach | None) -> dict[str, JsonValue]:
 
 
 def citation_body(citation: Citation, base_url: str) -> CitationBody:
-    """A citation as structure; `url` opens the file, a PDF at the cited page."""
+    """A citation as structure; `url` opens the file, a PDF at the cited page, and is empty where none can be opened."""
     place = citation.place
     return CitationBody(
         number=citation.number,
-        knowledge_base=citation.knowledge_base.value,
+        knowledge_base="" if citation.knowledge_base is None else citation.knowledge_base.value,
         file_name=citation.file_name.value,
         page=place.page,
         sheet=place.sheet,

@@ -2,82 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from sse_starlette import EventSourceResponse
 
 from services.api.chat import render
-from services.api.chat.answering import Grounded, Plain, Speaker
+from services.api.chat.answering import Grounded, Plain
 from services.api.chat.asking import Asking
 from services.api.chat.choosing import Choosing
 from services.api.chat.contexts import KnowledgeContext
-from services.api.chat.recording import Recorder, TurnHead
-from services.api.conversations.service import ConversationService, new_turn_id
+from services.api.chat.recording import TurnHead
+from services.api.chat.responding import ChatDefaults, ChatParts, links_base, respond
+from services.api.conversations.service import new_turn_id
 from services.api.domain.answering import ChatEvent, Manner, Question, Sampling
 from services.api.domain.conversation import ConversationId, Message
-from services.api.domain.knowledge import AnsweringChoice
-from services.api.domain.names import KnowledgeBaseName
-from services.api.domain.ports import Retriever
+from services.api.domain.knowledge import AnsweringChoice, KnowledgeBase
+from services.api.domain.names import KnowledgeBaseName, TemporaryId
 from services.api.knowledge.render import similarity_floor
 from services.api.knowledge.routes import TAG as KNOWLEDGE_TAG
-from services.api.knowledge.service import KnowledgeService
-from services.foundation.errors import ChatchatError, InvalidRequest
-from services.foundation.http import envelope_body, language_of, openai_body, request_id_of, while_connected
-from services.foundation.settings.tree import Preset, Settings
+from services.foundation.errors import InvalidRequest
+from services.foundation.http import language_of, openai_body, request_id_of, while_connected
 from services.foundation.sse import event_response
-from services.wire.chatchat import ChatRequest, HistoryItem, KnowledgeBaseChatRequest
+from services.wire.chatchat import (
+    ChatRequest,
+    FileChatRequest,
+    GroundedChatRequest,
+    HistoryItem,
+    KnowledgeBaseChatRequest,
+)
 from services.wire.openai import ChatCompletionRequest
 
 _NO_CHOICE = AnsweringChoice()
 _STREAM: dict[int | str, dict[str, object]] = {200: {"content": {"text/event-stream": {}}}}
 
 
-@dataclass(frozen=True, slots=True)
-class ChatDefaults:
-    """What a request that names nothing gets. `public_url`: where browsers reach the API, when it is not the Host."""
-
-    model: str
-    language: str
-    top_k: int
-    min_similarity: float
-    public_url: str | None = None
-    presets: Mapping[str, Preset] = field(default_factory=dict)
-    widen_chars: int = 0
-
-    @classmethod
-    def of(cls, settings: Settings) -> ChatDefaults:
-        """As the settings say."""
-        server, retrieval = settings.server, settings.knowledge.retrieval
-        return cls(
-            settings.models.default_chat,
-            server.language,
-            retrieval.top_k,
-            retrieval.min_similarity,
-            server.api.public_url,
-            settings.presets,
-            retrieval.widen_chars,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class ChatParts:
-    """What the endpoints are made of."""
-
-    speaker: Speaker
-    knowledge: KnowledgeService
-    retriever: Retriever
-    conversations: ConversationService
-    recorder: Recorder
-
-
 def router(parts: ChatParts, defaults: ChatDefaults) -> APIRouter:
     """The endpoints over their parts."""
     chat, bases = _Chat(parts, defaults), _OpenAIBase(parts, defaults)
     routes = APIRouter()
-    for path, endpoint in (("/chat/chat", chat.chat), ("/chat/knowledge_base_chat", chat.knowledge_base_chat)):
+    for path, endpoint in (
+        ("/chat/chat", chat.chat),
+        ("/chat/knowledge_base_chat", chat.knowledge_base_chat),
+        ("/chat/file_chat", chat.file_chat),
+    ):
         routes.add_api_route(
             path, endpoint, methods=["POST"], tags=["Chat"], response_class=EventSourceResponse, responses=_STREAM
         )
@@ -115,18 +85,27 @@ class _Chat:
         )
         events = Plain(self._parts.speaker).answer(question)
         head = TurnHead(
-            turn, _conversation(body.conversation_id), "llm_chat", body.query, _base_url(request, self._defaults)
+            turn, _conversation(body.conversation_id), "llm_chat", body.query, links_base(request, self._defaults)
         )
         lines = render.chat_events(self._parts.recorder.recorded(events, head), turn, stream=body.stream)
-        return self._respond(lines, request)
+        return respond(lines, request, self._defaults.language)
 
     async def knowledge_base_chat(self, body: KnowledgeBaseChatRequest, request: Request) -> EventSourceResponse:
-        name = KnowledgeBaseName.parse(body.knowledge_base_name)
-        base = await self._parts.knowledge.get(name)
+        base = await self._parts.knowledge.get(KnowledgeBaseName.parse(body.knowledge_base_name))
+        bases = await self._parts.knowledge.with_others(base, body.more_knowledge_bases)
+        return self._grounded(body, request, bases, "knowledge_base_chat")
+
+    async def file_chat(self, body: FileChatRequest, request: Request) -> EventSourceResponse:
+        """An answer from the files that were uploaded under an id; they are kept for longer from now on."""
+        base = await self._parts.temporary.ask(TemporaryId.parse(body.knowledge_id))
+        return self._grounded(body, request, [base], "file_chat")
+
+    def _grounded(
+        self, body: GroundedChatRequest, request: Request, bases: Sequence[KnowledgeBase], chat_type: str
+    ) -> EventSourceResponse:
         asked = "score_threshold" in body.model_fields_set
         floor = similarity_floor(body.score_threshold) if asked else self._defaults.min_similarity
-        bases = await self._parts.knowledge.with_others(base, body.more_knowledge_bases)
-        asking = self._asking(body, base.answering)
+        asking = self._asking(body, bases[0].answering)
         top_k = asking.top_k(body.top_k)
         wide = self._defaults.widen_chars
         context = KnowledgeContext(self._parts.retriever, bases, top_k=top_k, min_similarity=floor, widen_chars=wide)
@@ -139,14 +118,13 @@ class _Chat:
             manner=asking.manner(language_of(request, self._defaults.language)),
         )
         events = Grounded(self._parts.speaker, context).answer(question)
-        base_url = _base_url(request, self._defaults)
-        conversation = _conversation(body.conversation_id)
-        head = TurnHead(new_turn_id(), conversation, "knowledge_base_chat", body.query, base_url)
+        base_url = links_base(request, self._defaults)
+        head = TurnHead(new_turn_id(), _conversation(body.conversation_id), chat_type, body.query, base_url)
         recorded = self._parts.recorder.recorded(events, head)
         lines = render.knowledge_events(recorded, base_url, stream=body.stream, explain=body.explain)
-        return self._respond(lines, request)
+        return respond(lines, request, self._defaults.language)
 
-    def _asking(self, body: ChatRequest | KnowledgeBaseChatRequest, base: AnsweringChoice = _NO_CHOICE) -> Asking:
+    def _asking(self, body: ChatRequest | GroundedChatRequest, base: AnsweringChoice = _NO_CHOICE) -> Asking:
         model = body.model_name or self._defaults.model
         return Asking(body, model, self._parts.speaker, self._defaults.presets, base)
 
@@ -158,14 +136,6 @@ class _Chat:
         if not body.conversation_id or turns <= 0:
             return ()
         return await self._parts.conversations.history(ConversationId(body.conversation_id), turns=turns)
-
-    def _respond(self, lines: AsyncIterator[str], request: Request) -> EventSourceResponse:
-        request_id, language = request_id_of(request), language_of(request, self._defaults.language)
-
-        def failure(error: ChatchatError) -> str:
-            return render.event_text(envelope_body(error, request_id, language))
-
-        return event_response(lines, failure=failure)
 
 
 class _OpenAIBase:
@@ -188,7 +158,7 @@ class _OpenAIBase:
         language = language_of(request, self._defaults.language)
         question = replace(_openai_question(body), manner=_manner(base.answering, language))
         events: AsyncIterator[ChatEvent] = Grounded(self._parts.speaker, context).answer(question)
-        base_url = _base_url(request, self._defaults)
+        base_url = links_base(request, self._defaults)
         if not body.stream:
             answer = await while_connected(request, render.collect(events))
             whole = render.openai_completion(answer, body.model, base_url)
@@ -240,8 +210,3 @@ def _messages(history: list[HistoryItem]) -> tuple[Message, ...]:
 
 def _conversation(ident: str) -> ConversationId | None:
     return ConversationId(ident) if ident else None
-
-
-def _base_url(request: Request, defaults: ChatDefaults) -> str:
-    """What stands before the links of citations, with its slash."""
-    return f"{defaults.public_url.rstrip('/')}/" if defaults.public_url else str(request.base_url)

@@ -10,7 +10,7 @@ from services.api.chat.leaning import leaned_on
 from services.api.chat.speaking import Speaker
 from services.api.domain.answering import ModelRequest, Question, Sampling
 from services.api.domain.conversation import Message
-from services.api.domain.knowledge import Wording
+from services.api.domain.retrieval import Wording
 
 _WEIGHT = 0.5
 """Of each list beside the question's own: a paraphrase may miss what was meant."""

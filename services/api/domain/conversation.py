@@ -36,7 +36,7 @@ class Turn:
     """A question with its answer.
 
     Attributes:
-        chat_type: "llm_chat" or "knowledge_base_chat", as 0.2.10 names them.
+        chat_type: "llm_chat", "knowledge_base_chat" or "file_chat", as 0.2.10 names them.
         citations: the answer's citations as JSON text, exactly as they were sent.
     """
 

@@ -1,9 +1,16 @@
-"""What an installation of 0.2.x kept, as the importer reads it: names and texts are not parsed yet."""
+"""What an installation of 0.2.x kept, as the importer reads it, and the port it reads it through.
+
+Names and texts are not parsed yet.
+"""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
+
+from services.api.domain.conversation import Conversation, Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +53,22 @@ class LeftBehind:
 
     summaries: int = 0
     feedback: int = 0
+
+
+class FormerRecords(Protocol):
+    """The records of a 0.2.x installation, all as of one moment. Raises ImportRefused when they cannot be read.
+
+    `conversations` gives the threads that 0.2.x listed; a turn may name another. `turns` gives batches, oldest first.
+    """
+
+    @property
+    def beside_ours(self) -> bool:
+        """Whether the same database holds our own tables too."""
+
+    async def bases(self) -> list[FormerBase]: ...
+
+    async def conversations(self) -> list[Conversation]: ...
+
+    def turns(self) -> AsyncIterator[list[Turn]]: ...
+
+    async def left_behind(self) -> LeftBehind: ...

@@ -73,6 +73,7 @@ class KnowledgeBase:
         splitting: of its files, unless an upload says otherwise.
         answering: of questions to it, unless a request says otherwise.
         dimensions: length of its vectors; None until the first chunk is indexed.
+        expires_at: until when a temporary base is kept; None: for good.
     """
 
     id: KnowledgeBaseId
@@ -84,6 +85,7 @@ class KnowledgeBase:
     dimensions: int | None = None
     splitting: Splitting = field(default_factory=Splitting)
     answering: AnsweringChoice = field(default_factory=AnsweringChoice)
+    expires_at: datetime | None = None
 
 
 class FileState(enum.StrEnum):
@@ -136,6 +138,24 @@ class KnowledgeFile:
     loader: str = ""
     splitter: str = ""
     fingerprint: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FileSummary:
+    """What a file says, in a few sentences.
+
+    Attributes:
+        version: of the file that it is of.
+        model: that made it.
+        is_quoted: its sentences stand in the file as they stand here: the model only quotes.
+    """
+
+    file_id: FileId
+    version: int
+    text: str
+    model: str
+    is_quoted: bool
+    created_at: datetime
 
 
 def _unheard(_done: int, _total: int | None) -> None:
@@ -306,12 +326,13 @@ class Citation:
 
     Attributes:
         number: the [n] of the answer, from 1.
+        knowledge_base: None where it is a temporary one, whose files nobody can open.
         excerpt: the chunk's text.
         shown: what the model was given in its place; None: the excerpt.
     """
 
     number: int
-    knowledge_base: KnowledgeBaseName
+    knowledge_base: KnowledgeBaseName | None
     file_name: FileName
     place: Place
     excerpt: str
@@ -323,63 +344,6 @@ class Citation:
     def read(self) -> str:
         """What the model reads of it."""
         return self.excerpt if self.shown is None else self.shown
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """Which chunks a search may find.
-
-    Attributes:
-        file: whether files of this name may be found.
-        place: whether text at this place may be; None: any.
-    """
-
-    file: Callable[[FileName], bool]
-    place: Callable[[Place], bool] | None = None
-
-
-class SearchMode(enum.StrEnum):
-    """How a search looks.
-
-    HYBRID: by words and by meaning. EXACT: only passages that hold the text itself, width, case and traditional
-    characters aside. FUZZY: as HYBRID, misspelt words put right. SEMANTIC: by meaning alone.
-    """
-
-    HYBRID = "hybrid"
-    EXACT = "exact"
-    FUZZY = "fuzzy"
-    SEMANTIC = "semantic"
-
-
-@dataclass(frozen=True, slots=True)
-class Wording:
-    """Another way to put a question. `weight`: of its list in the fusion, beside the question's own, which counts 1."""
-
-    text: str
-    weight: float
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """A search: the text, which bases may be read, and the cut.
-
-    Attributes:
-        knowledge_bases: at least one; each is searched with its own embedder.
-        min_similarity: hits below are dropped; in [0, 1].
-        filter: what else may not be found; None: nothing.
-        widen_chars: hits are shown with their neighbours up to so many characters; 0: alone.
-        wordings: searched beside the text.
-        mode: how it looks.
-    """
-
-    text: str
-    knowledge_bases: tuple[KnowledgeBase, ...]
-    top_k: int
-    min_similarity: float = 0.0
-    filter: Filter | None = None
-    widen_chars: int = 0
-    wordings: tuple[Wording, ...] = ()
-    mode: SearchMode = SearchMode.HYBRID
 
 
 @dataclass(frozen=True, slots=True)

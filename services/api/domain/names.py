@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+import secrets
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
-from services.foundation.errors import InvalidName
+from services.foundation.errors import InvalidName, TemporaryFilesNotFound
 
 _SEPARATORS = re.compile(r"[/\\\u2044\u2215\uff0f\uff3c]")
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
@@ -83,8 +85,42 @@ class KnowledgeBaseName:
         """What two names that mean the same base share."""
         return unicodedata.normalize("NFKC", self.value).casefold()
 
+    @property
+    def is_temporary(self) -> bool:
+        """Whether it is made of a TemporaryId: no name that is parsed begins with a dot."""
+        return self.value.startswith(".")
+
     def __str__(self) -> str:
         return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class TemporaryId:
+    """What opens a temporary base: 192 random bits that only whoever uploaded its files was told.
+
+    The base's name is a dot and a hash of it: no person can give a base such a name, nor ask for one by it, and whoever
+    reads the names cannot tell the ids.
+    """
+
+    value: str = field(repr=False)
+    _shape: ClassVar[re.Pattern[str]] = re.compile(r"[A-Za-z0-9_-]{32}")
+
+    @classmethod
+    def draw(cls) -> TemporaryId:
+        """A new one."""
+        return cls(secrets.token_urlsafe(24))
+
+    @classmethod
+    def parse(cls, raw: object) -> TemporaryId:
+        """Parse an id from outside. Raises TemporaryFilesNotFound: nothing can be kept under what is no id."""
+        if not isinstance(raw, str) or not cls._shape.fullmatch(raw):
+            raise TemporaryFilesNotFound(id=_shown(str(raw)))
+        return cls(raw)
+
+    @property
+    def base_name(self) -> KnowledgeBaseName:
+        """The name of its base."""
+        return KnowledgeBaseName(f".{hashlib.blake2b(self.value.encode('ascii'), digest_size=16).hexdigest()}")
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence, Set
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 from typing import ClassVar, Protocol, runtime_checkable
 
 from services.api.domain.answering import ChatEvent, Finished, ModelRequest, Question, Token
 from services.api.domain.conversation import Conversation, ConversationId, Turn
-from services.api.domain.former import FormerBase, LeftBehind
 from services.api.domain.ingestion import Hold, IngestJob, Progress
 from services.api.domain.knowledge import (
     Chunk,
@@ -17,6 +17,7 @@ from services.api.domain.knowledge import (
     EmbeddedChunk,
     EmbeddedQuery,
     FileId,
+    FileSummary,
     Hit,
     KnowledgeBase,
     KnowledgeBaseId,
@@ -25,13 +26,12 @@ from services.api.domain.knowledge import (
     Parsed,
     Passage,
     Place,
-    Query,
     SourceFile,
     SplitterChoice,
     Vector,
 )
 from services.api.domain.names import FileName, KnowledgeBaseName
-from services.api.domain.retrieval import Retrieved
+from services.api.domain.retrieval import Query, Retrieved
 
 
 class Loader(Protocol):
@@ -204,7 +204,14 @@ class KnowledgeBases(Protocol):
 
     async def all(self) -> list[KnowledgeBase]: ...
 
-    async def update(self, base: KnowledgeBase) -> None: ...
+    async def temporary(self) -> list[KnowledgeBase]:
+        """Those that expire; `all` gives the others."""
+
+    async def update(self, base: KnowledgeBase) -> None:
+        """Change all but when it expires."""
+
+    async def renew(self, base: KnowledgeBaseId, *, now: datetime, until: datetime) -> KnowledgeBase | None:
+        """Let a base that expires, and has not by `now`, live until then. None: there is none."""
 
     async def remove(self, base: KnowledgeBaseId) -> None: ...
 
@@ -257,10 +264,7 @@ class IngestJobs(Protocol):
         """Hold the file's job; True, too, when it has none. False: the holder is asked to hand it over."""
 
     async def claim(self, hold: Hold) -> IngestJob | None:
-        """Hold the job that waits longest, as one attempt more; None when none waits.
-
-        Those that were begun before come last: a file that ends its process shall not keep others waiting.
-        """
+        """Hold the job that waits longest, those begun before last, as one attempt more; None when none waits."""
 
     async def renew(self, file: FileId, hold: Hold, progress: Progress) -> None:
         """Hold a job for longer, and say how far it has got. Raises JobLost."""
@@ -329,6 +333,16 @@ class StaleChunks(Protocol):
     async def remove(self, ids: Sequence[ChunkId]) -> None: ...
 
 
+class FileSummaries(Protocol):
+    """At most one summary for each file, which goes with it."""
+
+    async def save(self, summary: FileSummary) -> None:
+        """Keep it in the place of the one before. Raises FileNotInBase."""
+
+    async def of_base(self, base: KnowledgeBaseId) -> Mapping[FileId, FileSummary]:
+        """Those of the files' versions as they are now."""
+
+
 class Conversations(Protocol):
     """Threads and their turns."""
 
@@ -357,6 +371,7 @@ class UnitOfWork(Protocol):
     jobs: IngestJobs
     staged: StagedChunks
     stale: StaleChunks
+    summaries: FileSummaries
     conversations: Conversations
 
 
@@ -368,25 +383,6 @@ class Storage(Protocol):
     async def start(self) -> None: ...
 
     async def stop(self) -> None: ...
-
-
-class FormerRecords(Protocol):
-    """The records of a 0.2.x installation, all as of one moment. Raises ImportRefused when they cannot be read.
-
-    `conversations` gives the threads that 0.2.x listed; a turn may name another. `turns` gives batches, oldest first.
-    """
-
-    @property
-    def beside_ours(self) -> bool:
-        """Whether the same database holds our own tables too."""
-
-    async def bases(self) -> list[FormerBase]: ...
-
-    async def conversations(self) -> list[Conversation]: ...
-
-    def turns(self) -> AsyncIterator[list[Turn]]: ...
-
-    async def left_behind(self) -> LeftBehind: ...
 
 
 class Prompts(Protocol):

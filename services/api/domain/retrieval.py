@@ -1,13 +1,70 @@
-"""What a search found, and why: what each arm gave, how it was ordered, what was cut, and the time it took."""
+"""What a search is asked, what it found, and why: what each arm gave, the order, what was cut, and the time."""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from services.api.domain.knowledge import ChunkId, Hit, Place
+from services.api.domain.knowledge import ChunkId, Hit, KnowledgeBase, Place
 from services.api.domain.names import FileName, KnowledgeBaseName
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which chunks a search may find.
+
+    Attributes:
+        file: whether files of this name may be found.
+        place: whether text at this place may be; None: any.
+    """
+
+    file: Callable[[FileName], bool]
+    place: Callable[[Place], bool] | None = None
+
+
+class SearchMode(enum.StrEnum):
+    """How a search looks.
+
+    HYBRID: by words and by meaning. EXACT: only passages that hold the text itself, width, case and traditional
+    characters aside. FUZZY: as HYBRID, misspelt words put right. SEMANTIC: by meaning alone.
+    """
+
+    HYBRID = "hybrid"
+    EXACT = "exact"
+    FUZZY = "fuzzy"
+    SEMANTIC = "semantic"
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """Another way to put a question. `weight`: of its list in the fusion, beside the question's own, which counts 1."""
+
+    text: str
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A search: the text, which bases may be read, and the cut.
+
+    Attributes:
+        knowledge_bases: at least one; each is searched with its own embedder.
+        min_similarity: hits below are dropped; in [0, 1].
+        filter: what else may not be found; None: nothing.
+        widen_chars: hits are shown with their neighbours up to so many characters; 0: alone.
+        wordings: searched beside the text.
+        mode: how it looks.
+    """
+
+    text: str
+    knowledge_bases: tuple[KnowledgeBase, ...]
+    top_k: int
+    min_similarity: float = 0.0
+    filter: Filter | None = None
+    widen_chars: int = 0
+    wordings: tuple[Wording, ...] = ()
+    mode: SearchMode = SearchMode.HYBRID
 
 
 class ArmKind(enum.StrEnum):

@@ -70,6 +70,8 @@ class Inspection:
     async def run(self, named: Sequence[KnowledgeBaseName] = (), *, wait: bool = False) -> InspectionReport:
         """Check the named bases, or all of them and what belongs to none; repair, and say what was done.
 
+        Temporary bases are left alone: they are gone before anybody would miss anything in them.
+
         What fails in one base is a finding there and stops nothing else.
 
         Args:
@@ -262,7 +264,8 @@ class Inspection:
         """
         kept = await index.bases()
         async with self._indexes.storage.begin() as work:
-            known = {base.id for base in await work.knowledge_bases.all()}
+            lasting, temporary = await work.knowledge_bases.all(), await work.knowledge_bases.temporary()
+        known = {base.id for base in (*lasting, *temporary)}
         unknown = kept - known
         if unknown and not (is_ours and known):
             return Finding(Fault.FOREIGN_BASES, len(unknown))

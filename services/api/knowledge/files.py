@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import hashlib
+import re
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -23,6 +24,7 @@ from services.foundation.paths import atomic_write, join_inside
 _BLOCK_BYTES = 1 << 20
 _TRASH = ".trash-"
 _CACHE = ".cache"
+_TEMPORARY = re.compile(r"\.[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +151,15 @@ class ContentFolders:
                 except InvalidName:
                     continue
         return found
+
+    def temporary(self) -> list[str]:
+        """The folders of temporary bases, by the names of these."""
+        found = self._root.glob(".*") if self._root.is_dir() else ()
+        return sorted(path.name for path in found if _TEMPORARY.fullmatch(path.name) and path.is_dir())
+
+    def sweep_temporary(self, name: str) -> None:
+        """Delete the folder of a temporary base that is not on record any more."""
+        shutil.rmtree(join_inside(self._root, name), ignore_errors=True)
 
     def discard(self, base: KnowledgeBase) -> None:
         """Put a base's folder aside so that it no longer counts; `sweep` deletes it. An absent folder is no error."""

@@ -6,11 +6,12 @@ import dataclasses
 import json
 import re
 from collections.abc import Mapping
+from typing import Literal
 
 from pydantic import JsonValue
 
 from services.api.domain.ingestion import Progress
-from services.api.domain.knowledge import Hit, KnowledgeBase, KnowledgeFile, Parsed, Passage, Place
+from services.api.domain.knowledge import FileSummary, Hit, KnowledgeBase, KnowledgeFile, Parsed, Passage, Place
 from services.api.domain.names import FileName, KnowledgeBaseName
 from services.api.domain.retrieval import Candidate, Explanation
 from services.api.knowledge.fingerprint import Likeness
@@ -25,6 +26,7 @@ from services.wire.chatchat import (
     FoundDocument,
     KnowledgeBaseDetails,
     Preview,
+    SummaryBody,
     WhyBody,
 )
 
@@ -79,7 +81,7 @@ def why_body(explanation: Explanation) -> WhyBody:
         query=explanation.query,
         arms=[
             ArmBody(
-                knowledge_base=arm.knowledge_base.value,
+                knowledge_base=_told(arm.knowledge_base) or "",
                 kind=arm.kind.value,
                 found=arm.found,
                 weight=round(arm.weight, 4),
@@ -93,12 +95,17 @@ def why_body(explanation: Explanation) -> WhyBody:
     )
 
 
+def _told(name: KnowledgeBaseName | None) -> str | None:
+    """The name of a base where it has one for people."""
+    return None if name is None or name.is_temporary else name.value
+
+
 def _candidate(candidate: Candidate) -> CandidateBody:
     return CandidateBody(
         chunk_id=candidate.id,
         fused_rank=candidate.fused_rank,
         fate=candidate.fate.value,
-        knowledge_base=candidate.knowledge_base.value if candidate.knowledge_base else None,
+        knowledge_base=_told(candidate.knowledge_base),
         file_name=candidate.file_name.value if candidate.file_name else None,
         place=place_facts(candidate.place) if candidate.place else {},
         keyword_rank=candidate.keyword_rank,
@@ -166,6 +173,17 @@ def file_details(
         duplicate_of=likeness.duplicate_of.value if likeness and likeness.duplicate_of else None,
         similar_to=[name.value for name in likeness.similar_to] if likeness else [],
     )
+
+
+def with_summary(details: FileDetails, summary: FileSummary | None) -> FileDetails:
+    """A file in a list with its summary, if it has one."""
+    return details if summary is None else details.model_copy(update={"summary": summary_body(summary)})
+
+
+def summary_body(summary: FileSummary) -> SummaryBody:
+    """A summary, and what kind it is."""
+    kind: Literal["quoted", "written"] = "quoted" if summary.is_quoted else "written"
+    return SummaryBody(text=summary.text, model=summary.model, kind=kind, created_at=summary.created_at.isoformat())
 
 
 def reindexed_event(base: KnowledgeBaseName, done: Reindexed, language: str) -> str:

@@ -4,36 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import mimetypes
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, File, Form, Query, Request, UploadFile
 from fastapi.responses import FileResponse
-from pydantic import JsonValue
 from sse_starlette import EventSourceResponse
 
 from services.api.domain import knowledge
-from services.api.domain.knowledge import FileState, KnowledgeFile, Splitting
+from services.api.domain.knowledge import KnowledgeFile, Splitting
 from services.api.domain.names import FileName, KnowledgeBaseName
 from services.api.domain.ports import Retriever
 from services.api.knowledge.fingerprint import likenesses
 from services.api.knowledge.orders import NewKnowledgeBase, Upload
+from services.api.knowledge.outcomes import failures
 from services.api.knowledge.rebuilding import reindex
 from services.api.knowledge.render import (
     base_details,
-    failure_sentence,
     file_details,
     preview_body,
     reindexed_event,
+    with_summary,
 )
 from services.api.knowledge.search_routes import SearchRoutes
 from services.api.knowledge.service import KnowledgeService
 from services.foundation.errors import ChatchatError, InvalidRequest, KnowledgeBaseNotFound
-from services.foundation.http import envelope_body, language_of, request_id_of, sentence
+from services.foundation.http import envelope_body, language_of, request_id_of
 from services.foundation.sse import closing, event_response
 from services.wire.chatchat import (
     CancelDocs,
@@ -44,7 +43,6 @@ from services.wire.chatchat import (
     UpdateDocs,
 )
 
-log = logging.getLogger(__name__)
 _INLINE = {"application/pdf", "text/plain", "text/csv", "text/markdown"}
 _NO_SNIFF = {"X-Content-Type-Options": "nosniff"}
 # What is not a PDF must not run as a page of ours; a sandboxed PDF would not be shown at all.
@@ -215,8 +213,11 @@ class _Files:
         language = language_of(request, self._language)
         name = KnowledgeBaseName.parse(knowledge_base_name)
         found, progress = await self._service.files(name), await self._service.progress(name)
-        alike = await asyncio.to_thread(likenesses, found)
-        details = [file_details(file, language, progress.get(file.id), alike[file.id]) for file in found]
+        alike, summaries = await asyncio.to_thread(likenesses, found), await self._service.summaries(name)
+        details = [
+            with_summary(file_details(file, language, progress.get(file.id), alike[file.id]), summaries.get(file.id))
+            for file in found
+        ]
         return Envelope(data=[one.model_dump() for one in details])
 
     async def supported_files(self) -> Envelope:
@@ -236,7 +237,7 @@ class _Files:
         name = KnowledgeBaseName.parse(knowledge_base_name)
         await self._service.get(name)
         work = [(file.filename or "", partial(self._add, name, file, form)) for file in files]
-        failed = await _failures(work, language_of(request, self._language))
+        failed = await failures(work, language_of(request, self._language))
         return Envelope(msg="文件上传与向量化完成", data={"failed_files": failed})
 
     async def _add(self, name: KnowledgeBaseName, file: UploadFile, form: UploadForm) -> KnowledgeFile:
@@ -258,7 +259,7 @@ class _Files:
         await self._service.get(name)
         splitting = Splitting(body.text_splitter, body.chunk_size, body.chunk_overlap)
         work = [(file, partial(self._adopt, name, file, splitting)) for file in dict.fromkeys(body.file_names)]
-        failed = await _failures(work, language_of(request, self._language))
+        failed = await failures(work, language_of(request, self._language))
         return Envelope(msg="更新文档完成", data={"failed_files": failed})
 
     async def _adopt(self, name: KnowledgeBaseName, file: str, splitting: Splitting) -> KnowledgeFile:
@@ -269,7 +270,7 @@ class _Files:
         name = KnowledgeBaseName.parse(body.knowledge_base_name)
         await self._service.get(name)
         work = [(file, partial(self._cancel, name, file)) for file in dict.fromkeys(body.file_names)]
-        failed = await _failures(work, language_of(request, self._language))
+        failed = await failures(work, language_of(request, self._language))
         return Envelope(data={"failed_files": failed})
 
     async def _cancel(self, name: KnowledgeBaseName, file: str) -> None:
@@ -279,7 +280,7 @@ class _Files:
         name = KnowledgeBaseName.parse(body.knowledge_base_name)
         await self._service.get(name)
         work = [(file, partial(self._remove, name, file, body)) for file in dict.fromkeys(body.file_names)]
-        failed = await _failures(work, language_of(request, self._language))
+        failed = await failures(work, language_of(request, self._language))
         return Envelope(msg="文件删除完成", data={"failed_files": failed})
 
     async def _remove(self, name: KnowledgeBaseName, file: str, body: DeleteDocs) -> None:
@@ -300,30 +301,3 @@ class _Files:
             content_disposition_type="inline" if inline else "attachment",
             headers=_NO_SNIFF if media_type == "application/pdf" else _SANDBOX,
         )
-
-
-Work = Callable[[], Awaitable[KnowledgeFile | None]]
-
-
-async def _failures(work: Sequence[tuple[str, Work]], language: str) -> dict[str, JsonValue]:
-    """Do the work for every file at once, of one name in the order given; a sentence for each file that failed."""
-
-    async def outcome(name: str, do: Work) -> str | None:
-        try:
-            file = await do()
-        except ChatchatError as failure:
-            return sentence(failure, language)
-        except Exception as failure:
-            log.exception("file %r failed", name)
-            return sentence(ChatchatError(reason=type(failure).__name__), language)
-        if file is not None and file.state is FileState.FAILED:
-            return failure_sentence(file, language)
-        return None
-
-    async def outcomes(name: str) -> list[str]:
-        said = [await outcome(name, do) for other, do in work if other == name]
-        return [sentence for sentence in said if sentence is not None]
-
-    names = list(dict.fromkeys(name for name, _ in work))
-    found = await asyncio.gather(*(outcomes(name) for name in names))
-    return {name: " ".join(sentences) for name, sentences in zip(names, found, strict=True) if sentences}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from services.api.domain.knowledge import Filter, KnowledgeBase, Passage, Place, Query, SearchMode
+from services.api.domain.knowledge import KnowledgeBase, Passage, Place
 from services.api.domain.names import FileName, KnowledgeBaseName
 from services.api.domain.ports import Retriever
-from services.api.domain.retrieval import Retrieved
+from services.api.domain.retrieval import Filter, Query, Retrieved, SearchMode
 from services.api.knowledge.render import (
     found_document,
     like_pattern,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 import secrets
@@ -18,6 +19,7 @@ from services.api.domain.knowledge import (
     FileFailure,
     FileId,
     FileState,
+    FileSummary,
     KnowledgeBase,
     KnowledgeBaseId,
     KnowledgeFile,
@@ -29,20 +31,18 @@ from services.api.domain.knowledge import (
 from services.api.domain.names import FileName, KnowledgeBaseName
 from services.api.knowledge.files import ContentFolders, StoredFile
 from services.api.knowledge.ingest import Indexes, purge
-from services.api.knowledge.orders import Catalogue, NewKnowledgeBase, Upload
+from services.api.knowledge.orders import Catalogue, NewKnowledgeBase, Upload, chosen_splitter
 from services.api.knowledge.queue import Indexing
 from services.foundation.errors import (
     ChatchatError,
     FileExists,
     FileNotInBase,
     InvalidName,
-    InvalidSetting,
     KnowledgeBaseExists,
     KnowledgeBaseNotFound,
     StoreFailed,
     UnknownModel,
     UnknownVariant,
-    UnsupportedFile,
 )
 from services.foundation.settings.tree import Knowledge
 
@@ -84,6 +84,7 @@ class KnowledgeService:
             vector_store=store,
             created_at=datetime.now(UTC),
             splitting=base.splitting,
+            expires_at=base.expires_at,
         )
         self._splitter(Splitting(), made)
         async with self._indexes.storage.begin() as work:
@@ -120,7 +121,7 @@ class KnowledgeService:
         return tuple({one.id: one for one in (base, *others)}.values())
 
     async def bases(self) -> list[tuple[KnowledgeBase, int]]:
-        """Every base with its number of files."""
+        """Every base with its number of files, but for temporary ones."""
         async with self._indexes.storage.begin() as work:
             counts = await work.files.counts()
             return [(base, counts.get(base.id, 0)) for base in await work.knowledge_bases.all()]
@@ -161,6 +162,11 @@ class KnowledgeService:
             base = await work.knowledge_bases.get(name)
             return await work.files.of_base(base.id)
 
+    async def summaries(self, name: KnowledgeBaseName) -> Mapping[FileId, FileSummary]:
+        """The summaries of a base's files. Raises KnowledgeBaseNotFound."""
+        async with self._indexes.storage.begin() as work:
+            return await work.summaries.of_base((await work.knowledge_bases.get(name)).id)
+
     async def names_in_folder(self, base: KnowledgeBase) -> list[FileName]:
         """The files that lie in a base's folder, with or without a record."""
         return await asyncio.to_thread(self._folders.names, base.name)
@@ -182,7 +188,7 @@ class KnowledgeService:
         Raises:
             UnsupportedFile, FileTooLarge, EmptyFile, UnreadableFile.
         """
-        self._check_type(upload.name)
+        self._catalogue.check_type(upload.name)
         async with self._folders.passing(upload.name, upload.source) as path:
             source = SourceFile(upload.name, path, cache=self._folders.cache)
             return await self._ingestor.preview(source, self._splitter(upload.splitting))
@@ -210,7 +216,7 @@ class KnowledgeService:
             StoreFailed: a new file was not kept; of a known one the old or the new content lies there.
         """
         base = await self.get(name)
-        self._check_type(upload.name)
+        self._catalogue.check_type(upload.name)
         async with self._lock(base, upload.name):
             async with self._indexes.storage.begin() as work:
                 known = await work.files.find(base.id, upload.name)
@@ -249,7 +255,7 @@ class KnowledgeService:
             stored = await asyncio.to_thread(self._folders.describe, base.name, file)
             if stored is None:
                 raise FileNotInBase(knowledge_base=base.name.value, file=file.value)
-            self._check_type(file)
+            self._catalogue.check_type(file)
             if known is not None:
                 await self._queue.take(known.id)
             record = await self._save_record(base, file, stored, known)
@@ -296,12 +302,18 @@ class KnowledgeService:
         for discarded in await asyncio.to_thread(lambda: list(self._folders.discarded())):
             log.info("finishing the deletion of base %s", discarded)
             await self._finish_deletion(discarded)
-        for base, _ in await self.bases():
-            jobs = await self._queue.progress(base)
-            for file in await self.files(base.name):
-                if file.state is FileState.PENDING and file.id not in jobs:
-                    log.info("putting %r of %r in line again", file.name.value, base.name.value)
-                    await self._put_or_fail(base, file)
+        async with self._indexes.storage.begin() as work:
+            bases = [*await work.knowledge_bases.all(), *await work.knowledge_bases.temporary()]
+        for base in bases:
+            with contextlib.suppress(KnowledgeBaseNotFound):  # deleted meanwhile
+                await self._resume_files(base)
+
+    async def _resume_files(self, base: KnowledgeBase) -> None:
+        jobs = await self._queue.progress(base)
+        for file in await self.files(base.name):
+            if file.state is FileState.PENDING and file.id not in jobs:
+                log.info("putting %r of %r in line again", file.name.value, base.name.value)
+                await self._put_or_fail(base, file)
 
     async def _put_or_fail(self, base: KnowledgeBase, file: KnowledgeFile) -> None:
         """Put a file in line; one that cannot be, for the splitter its base names, say, fails and stops no other."""
@@ -363,25 +375,8 @@ class KnowledgeService:
             await work.files.save(record)
         return record
 
-    def _check_type(self, name: FileName) -> None:
-        if name.extension not in self._catalogue.extensions:
-            raise UnsupportedFile(file=name.value, supported=", ".join(self._catalogue.extensions))
-
     def _splitter(self, splitting: Splitting, base: KnowledgeBase | None = None) -> SplitterChoice:
-        """What is asked for, else what the base says, else what is configured; options go with the configured name."""
-        asked = splitting if base is None else splitting.over(base.splitting)
-        chunk_chars = asked.chunk_chars or self._settings.chunk_chars
-        overlap = self._settings.overlap_chars if asked.overlap_chars is None else asked.overlap_chars
-        sizes = {"chunk_chars": chunk_chars, "overlap_chars": min(overlap, chunk_chars // 2)}
-        configured = self._settings.splitter
-        name = asked.splitter or configured.name
-        window = self._catalogue.window_options(base.embedding_model if base else self._catalogue.default_embedding)
-        options = {**window, **(configured.options if name == configured.name else {}), **sizes}
-        try:
-            self._catalogue.splitters.build(name, **options)
-        except TypeError as failure:
-            raise InvalidSetting(setting="knowledge.splitter.options", reason=str(failure)) from failure
-        return SplitterChoice(name, options)
+        return chosen_splitter(self._catalogue, self._settings, splitting, base)
 
     async def _record(self, base: KnowledgeBase, file: FileName) -> KnowledgeFile:
         async with self._indexes.storage.begin() as work:

@@ -17,6 +17,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from services.api.domain.ports import (
     Chunks,
     Conversations,
+    FileSummaries,
     IngestJobs,
     KnowledgeBases,
     KnowledgeFiles,
@@ -30,6 +31,7 @@ from services.api.storage.jobs import SqlIngestJobs
 from services.api.storage.knowledge import SqlChunks, SqlKnowledgeBases, SqlKnowledgeFiles
 from services.api.storage.migrate import migrate
 from services.api.storage.staging import SqlStagedChunks, SqlStaleChunks
+from services.api.storage.summaries import SqlFileSummaries
 from services.foundation.errors import InvalidSetting, StoreFailed
 
 # A disk that others write gigabytes to can keep a commit for many seconds; a file is not lost to that.
@@ -45,6 +47,7 @@ class SqlUnitOfWork:
     jobs: IngestJobs
     staged: StagedChunks
     stale: StaleChunks
+    summaries: FileSummaries
     conversations: Conversations
 
     def __init__(self, session: AsyncSession) -> None:
@@ -54,6 +57,7 @@ class SqlUnitOfWork:
         self.jobs = SqlIngestJobs(session)
         self.staged = SqlStagedChunks(session)
         self.stale = SqlStaleChunks(session)
+        self.summaries = SqlFileSummaries(session)
         self.conversations = SqlConversations(session)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence, Set
 from contextlib import AbstractContextManager
+from datetime import datetime
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import ColumnElement, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.api.domain.knowledge import (
@@ -58,11 +59,25 @@ class SqlKnowledgeBases:
         return None if row is None else _base(row)
 
     async def all(self) -> list[KnowledgeBase]:
-        found = await self._session.scalars(select(KnowledgeBaseRecord).order_by(KnowledgeBaseRecord.key))
-        return [_base(row) for row in found]
+        return await self._chosen(KnowledgeBaseRecord.expires_at.is_(None))
+
+    async def temporary(self) -> list[KnowledgeBase]:
+        return await self._chosen(KnowledgeBaseRecord.expires_at.is_not(None))
+
+    async def _chosen(self, which: ColumnElement[bool]) -> list[KnowledgeBase]:
+        wanted = select(KnowledgeBaseRecord).where(which).order_by(KnowledgeBaseRecord.key)
+        return [_base(row) for row in await self._session.scalars(wanted)]
+
+    async def renew(self, base: KnowledgeBaseId, *, now: datetime, until: datetime) -> KnowledgeBase | None:
+        living = (KnowledgeBaseRecord.id == base, KnowledgeBaseRecord.expires_at > now)
+        change = update(KnowledgeBaseRecord).where(*living).values(expires_at=until)
+        renewed = await self._session.scalar(change.returning(KnowledgeBaseRecord.id))
+        return None if renewed is None else await self.find(base)
 
     async def update(self, base: KnowledgeBase) -> None:
-        change = update(KnowledgeBaseRecord).where(KnowledgeBaseRecord.id == base.id).values(_base_values(base))
+        values = _base_values(base)
+        del values["expires_at"]  # whoever asks about its files may have renewed it since it was read
+        change = update(KnowledgeBaseRecord).where(KnowledgeBaseRecord.id == base.id).values(values)
         with _name_conflicts(base):
             changed = await self._session.scalar(change.returning(KnowledgeBaseRecord.id))
         if changed is None:
@@ -191,6 +206,7 @@ def _base_values(base: KnowledgeBase) -> dict[str, object]:
         "vector_store": base.vector_store,
         "created_at": base.created_at,
         "dimensions": base.dimensions,
+        "expires_at": base.expires_at,
         **dataclasses.asdict(base.splitting),
         "answering": {name: value for name, value in dataclasses.asdict(base.answering).items() if value is not None}
         or None,
@@ -208,6 +224,7 @@ def _base(row: KnowledgeBaseRecord) -> KnowledgeBase:
         dimensions=row.dimensions,
         splitting=Splitting(row.splitter, row.chunk_chars, row.overlap_chars),
         answering=AnsweringChoice(**(row.answering or {})),
+        expires_at=row.expires_at,
     )
 
 

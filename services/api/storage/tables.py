@@ -90,7 +90,7 @@ class KnowledgeBaseRecord(Record):
     """`key` is the name as it is compared.
 
     `splitter`, `chunk_chars`, `overlap_chars`: of its files; None: as configured. `answering`: what its AnsweringChoice
-    says; None: nothing.
+    says; None: nothing. `expires_at`: of a temporary one.
     """
 
     __tablename__ = "knowledge_bases"
@@ -107,6 +107,7 @@ class KnowledgeBaseRecord(Record):
     chunk_chars: Mapped[int | None]
     overlap_chars: Mapped[int | None]
     answering: Mapped[AnsweringFields | None] = mapped_column(JSON(none_as_null=True))
+    expires_at: Mapped[datetime | None]
 
 
 class KnowledgeFileRecord(Record):
@@ -196,6 +197,21 @@ class StagedChunkRecord(Record):
     text: Mapped[str]
     place: Mapped[PlaceFields] = mapped_column(JSON())
     is_indexed: Mapped[bool]
+
+
+class FileSummaryRecord(Record):
+    """The summary of one version of a file."""
+
+    __tablename__ = "file_summaries"
+
+    file_id: Mapped[str] = mapped_column(
+        String(32), ForeignKey("knowledge_files.id", ondelete="CASCADE"), primary_key=True
+    )
+    version: Mapped[int]
+    text: Mapped[str]
+    model: Mapped[str]
+    is_quoted: Mapped[bool]
+    created_at: Mapped[datetime]
 
 
 class ConversationRecord(Record):

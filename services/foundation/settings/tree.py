@@ -25,6 +25,7 @@ __all__ = [
     "ServedModel",
     "Server",
     "Settings",
+    "Temporary",
 ]
 
 
@@ -171,6 +172,18 @@ class Parsing(Node):
     idle_seconds: float = Field(default=30.0, gt=0, description="How long a process without work is kept.")
 
 
+class Temporary(Node):
+    """Files that are uploaded for a file chat, and forgotten after it."""
+
+    minutes: float = Field(default=120, gt=0, description="How long they are kept after they were last used.")
+    sets: int = Field(default=100, ge=1, description="File chats whose files are kept at a time.")
+    files: int = Field(default=20, ge=1, le=1000, description="Most files of one file chat.")
+    limit_mb: int = Field(default=50, ge=1, description="Most megabytes of one file chat, all its files together.")
+    wait_seconds: float = Field(
+        default=60, ge=0, description="Longest time an upload waits for its files to be searchable."
+    )
+
+
 class Knowledge(Node):
     """Ingestion, storage and retrieval."""
 
@@ -194,6 +207,7 @@ class Knowledge(Node):
         ge=0,
         description="Hours between checks that disk, database and indexes agree, by the first ingest process; 0: none.",
     )
+    temporary: Temporary = Field(default=Temporary(), description="Files of a file chat.")
     parsing: Parsing = Field(default=Parsing(), description="Limits on the processes that read files.")
     retrieval: Retrieval = Field(default=Retrieval(), description="Retrieval.")
     answering: Answering = Field(default=Answering(), description="Answers from passages.")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from services.api.bootstrap import Replacements, Role, build
+from services.api.bootstrap import Replacements, build
+from services.api.parts import Role
 from services.foundation.errors import ChatchatError, InvalidPrompt, InvalidSetting, UnknownVariant
 from services.foundation.settings.tree import Settings
 
@@ -34,6 +35,21 @@ def test_constructors_open_nothing(tmp_path: Path) -> None:
 def test_one_process_makes_the_checks(tmp_path: Path, role: Role, number: int, hours: int, *, checks: bool) -> None:
     parts = build(settings(tmp_path, check_hours=hours), Replacements(), role, number=number)
     assert (parts.schedule is not None) is checks
+
+
+@pytest.mark.parametrize(
+    ("role", "number", "sweeps"),
+    [
+        (Role.WHOLE, 1, True),
+        (Role.INGEST, 1, True),
+        (Role.INGEST, 2, False),
+        (Role.API, 1, False),
+        (Role.SCRIPT, 1, False),
+    ],
+)
+def test_one_process_deletes_what_expired(tmp_path: Path, role: Role, number: int, *, sweeps: bool) -> None:
+    parts = build(settings(tmp_path), Replacements(), role, number=number)
+    assert (parts.sweeper is not None) is sweeps
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,14 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from services.clients import chatchat
+from services.clients import answers
 from services.clients.chatchat import AnswerPiece, AnswerSources, ChatchatClient, said
 from services.foundation.errors import ChatchatError, NoWorker
 from services.foundation.http import envelope_body
 
 
 def decoded(body: object, status: int = 200) -> object:
-    return chatchat._decoded(httpx.Response(status, json=body))
+    return answers.decoded(httpx.Response(status, json=body))
 
 
 def test_a_failure_is_rebuilt_with_the_apis_sentence() -> None:
@@ -41,29 +41,40 @@ def test_another_status_is_a_failure_without_a_sentence(body: object, status: in
 
 def test_a_page_that_is_no_json_is_a_failure() -> None:
     with pytest.raises(ChatchatError, match="HTTP 502"):
-        chatchat._decoded(httpx.Response(502, text="<html>Bad Gateway</html>"))
+        answers.decoded(httpx.Response(502, text="<html>Bad Gateway</html>"))
 
 
 def test_events_of_both_chats() -> None:
     place = {"number": 1, "knowledge_base": "b", "file_name": "f", "chunk_id": "c", "url": "u"}
     citation = {**place, "excerpt": "e", "similarity": 0.5}
-    assert list(chatchat._answer_events('{"text": "你", "message_id": "m"}')) == [AnswerPiece("你")]
-    assert list(chatchat._answer_events('{"answer": "好"}')) == [AnswerPiece("好")]
-    assert list(chatchat._answer_events('{"answer": ""}')) == []
-    last = list(chatchat._answer_events(json.dumps({"docs": [], "citations": [citation], "query": "q"})))
+    assert list(answers.answer_events('{"text": "你", "message_id": "m"}')) == [AnswerPiece("你")]
+    assert list(answers.answer_events('{"answer": "好"}')) == [AnswerPiece("好")]
+    assert list(answers.answer_events('{"answer": ""}')) == []
+    last = list(answers.answer_events(json.dumps({"docs": [], "citations": [citation], "query": "q"})))
     assert isinstance(last[0], AnswerSources)
     assert (last[0].citations[0].file_name, last[0].query) == ("f", "q")
 
 
 def test_a_failure_in_mid_stream_is_raised() -> None:
     with pytest.raises(NoWorker):
-        list(chatchat._answer_events(json.dumps(envelope_body(NoWorker(model="m"), "r", "en"))))
+        list(answers.answer_events(json.dumps(envelope_body(NoWorker(model="m"), "r", "en"))))
 
 
 @pytest.mark.parametrize("event", ["no json", '{"citations": [{"number": "x"}]}'])
 def test_an_event_that_is_none_of_ours_is_a_failure(event: str) -> None:
     with pytest.raises(ChatchatError):
-        list(chatchat._answer_events(event))
+        list(answers.answer_events(event))
+
+
+def test_a_files_failure_is_its_outcome_and_another_is_raised() -> None:
+    failure = envelope_body(NoWorker(model="m"), "r", "en")
+    (told,) = answers.summary_events(json.dumps({**failure, "doc": "a.txt"}))
+    assert (told.file, told.summary, type(told.failure)) == ("a.txt", None, NoWorker)
+    with pytest.raises(NoWorker):
+        list(answers.summary_events(json.dumps(failure)))
+    assert list(answers.summary_events('{"code": 200}')) == []
+    with pytest.raises(ChatchatError, match="shape"):
+        list(answers.summary_events('{"code": 200, "doc": "a.txt"}'))
 
 
 def test_a_download_url_is_quoted() -> None:

@@ -196,7 +196,7 @@ def test_every_use_declares_what_the_page_says_it_is_given():
     for use, declared in {
         "llm_chat": {"input"},
         "knowledge_base_chat": {"context", "question"},
-        "condense": {"history", "question"},
+        "condense": {"history", "question", "count"},
     }.items():
         shipped = yaml.safe_load((ROOT / "configs" / "prompts" / f"{use}.yaml").read_text(encoding="utf-8"))
         assert set().union(*(entry["variables"] for entry in shipped.values())) == declared

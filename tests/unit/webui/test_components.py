@@ -52,6 +52,7 @@ def test_the_link_names_the_page_if_there_is_one() -> None:
         ("javascript:alert(1)", None),
         ("data:text/html,x", None),
         (" javascript:alert(1)", None),
+        ("", None),
     ],
 )
 def test_only_web_addresses_are_linked(url: str, whole: str | None) -> None:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from services.api.domain.ports import FormerRecords, Storage
+from services.api.domain.former import FormerRecords
+from services.api.domain.ports import Storage
 from services.api.knowledge.files import ContentFolders
 from services.api.knowledge.importing.copying import Copier
 from services.api.knowledge.importing.mapping import Choices

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from services.api.domain.conversation import Conversation, ConversationId, Turn
+from services.api.domain.former import FormerRecords
 from services.api.domain.knowledge import FileState
-from services.api.domain.ports import FormerRecords, UnitOfWork
+from services.api.domain.ports import UnitOfWork
 from services.api.knowledge.importing.mapping import is_awaited, made_file
 from services.api.knowledge.importing.report import ImportReport
 from services.api.knowledge.importing.shares import Share

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from services.api.domain.knowledge import Chunk, ChunkId, Hit, Match, Query
-from services.api.domain.retrieval import Arm, ArmKind, Candidate, Explanation, Fate
+from services.api.domain.knowledge import Chunk, ChunkId, Hit, Match
+from services.api.domain.retrieval import Arm, ArmKind, Candidate, Explanation, Fate, Query
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ import dataclasses
 import logging
 from collections.abc import Mapping, Sequence, Set
 
-from services.api.domain.knowledge import Chunk, ChunkId, Filter, Hit, KnowledgeBase, Query, SearchMode
+from services.api.domain.knowledge import Chunk, ChunkId, Hit, KnowledgeBase
 from services.api.domain.ports import Embedder, Reranker
-from services.api.domain.retrieval import Arm, ArmKind, Retrieved
+from services.api.domain.retrieval import Arm, ArmKind, Filter, Query, Retrieved, SearchMode
 from services.api.knowledge.ingest import Indexes
 from services.api.knowledge.retrieval.diversity import distinct_first
 from services.api.knowledge.retrieval.explaining import Course, Listing, Stopwatch, placed

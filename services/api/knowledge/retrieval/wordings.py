@@ -6,9 +6,9 @@ import asyncio
 import dataclasses
 from collections.abc import Awaitable, Callable, Sequence
 
-from services.api.domain.knowledge import ChunkId, Hit, Match, Query
+from services.api.domain.knowledge import ChunkId, Hit, Match
 from services.api.domain.ports import Reranker
-from services.api.domain.retrieval import Candidate, Explanation, Fate, Retrieved
+from services.api.domain.retrieval import Candidate, Explanation, Fate, Query, Retrieved
 from services.api.knowledge.retrieval.fusion import fuse
 
 _LEAST_LIST = 10

@@ -1,4 +1,4 @@
-"""ExtractiveEngine: the built-in default chat model. It quotes the passages it is given, and says what it is."""
+"""ExtractiveEngine: the built-in default chat model. It quotes what it is given, and says what it is."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from services.worker.engines.extractive.answer import MIN_SUPPORT, Limits, find,
 from services.worker.engines.extractive.language.terms import HAN
 from services.worker.engines.extractive.prompt import read
 from services.worker.engines.extractive.similarity import GatewayEmbed
+from services.worker.engines.extractive.summary import source_text, summarised
 from services.worker.engines.extractive.wording import Wording
 from services.worker.engines.options import Options, read_options
 from services.worker.engines.text import chat_chunks, check_length
@@ -34,13 +35,17 @@ class ExtractiveOptions(Options):
         default=0.3, ge=0, le=1, description="Share of unknown tokens above which its vectors are left out."
     )
     max_sentences: int = Field(default=3, ge=1, le=10, description="Most sentences of an answer.")
+    summary_sentences: int = Field(default=5, ge=1, le=20, description="Most sentences of a summary.")
     min_support: float = Field(
         default=MIN_SUPPORT, ge=0, le=1, description="Probability of an answer below which there is said to be none."
     )
 
 
 class ExtractiveEngine:
-    """Answers with sentences of the given context, cited as [n]; see `ExtractiveOptions` for what can be set."""
+    """Answers with sentences of the given context, cited as [n], and summarises a given text with sentences of it.
+
+    See `ExtractiveOptions` for what can be set.
+    """
 
     def __init__(self, spec: EngineSpec) -> None:
         self._spec = spec
@@ -81,6 +86,9 @@ class ExtractiveEngine:
 
     async def _answer(self, request: ChatCompletionRequest) -> str:
         wording = self._wording or Wording.load()
+        source = source_text(request.messages)
+        if source is not None:
+            return await asyncio.to_thread(summarised, source, self._options.summary_sentences)
         reading = await asyncio.to_thread(read, request.messages)
         if not reading.has_context:
             return wording.no_context(reading.question, self._spec.model)

@@ -51,6 +51,11 @@ class Reading:
         return self.question
 
 
+def has_context(text: str) -> bool:
+    """Whether a message brings passages between tags."""
+    return _CONTEXT.search(text) is not None
+
+
 def read(messages: Sequence[ChatMessage]) -> Reading:
     """Find the question and the context; the last user message is looked at first, then the system's."""
     texts = [message.text for message in messages if message.role == "user"]

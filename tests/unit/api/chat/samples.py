@@ -10,9 +10,9 @@ from services.api.chat.condensing import RuleCondenser
 from services.api.chat.prompts import FilePrompts
 from services.api.chat.speaking import Speaker
 from services.api.domain.conversation import Message, Role
-from services.api.domain.knowledge import Chunk, ChunkId, FileId, Hit, KnowledgeBase, KnowledgeBaseId, Place, Query
+from services.api.domain.knowledge import Chunk, ChunkId, FileId, Hit, KnowledgeBase, KnowledgeBaseId, Place
 from services.api.domain.names import FileName, KnowledgeBaseName
-from services.api.domain.retrieval import Explanation, Retrieved
+from services.api.domain.retrieval import Explanation, Query, Retrieved
 from tests.fakes.chat_model import FakeChatModel
 
 PROMPTS = FilePrompts(Path(__file__).resolve().parents[4] / "configs" / "prompts")

@@ -10,7 +10,7 @@ from services.api.chat.condensing import RuleCondenser
 from services.api.chat.speaking import Speaker
 from services.api.chat.wordings import wordings
 from services.api.domain.answering import Question
-from services.api.domain.knowledge import Wording
+from services.api.domain.retrieval import Wording
 from services.foundation.errors import NoWorker
 from services.foundation.settings.tree import Answering, ServedModel
 from tests.fakes.chat_model import FakeChatModel

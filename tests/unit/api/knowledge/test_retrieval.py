@@ -21,10 +21,10 @@ from services.api.domain.knowledge import (
     KnowledgeBaseId,
     Match,
     Place,
-    Query,
     Vector,
 )
 from services.api.domain.names import FileName, KnowledgeBaseName
+from services.api.domain.retrieval import Query
 from services.api.knowledge.ingest import Indexes
 from services.api.knowledge.retrieval.fusion import fuse
 from services.api.knowledge.retrieval.hybrid import HybridRetriever

@@ -9,19 +9,9 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.api.domain.knowledge import (
-    Chunk,
-    ChunkId,
-    EmbeddedChunk,
-    FileId,
-    Filter,
-    KnowledgeBase,
-    KnowledgeBaseId,
-    Place,
-    Query,
-)
+from services.api.domain.knowledge import Chunk, ChunkId, EmbeddedChunk, FileId, KnowledgeBase, KnowledgeBaseId, Place
 from services.api.domain.names import FileName, KnowledgeBaseName
-from services.api.domain.retrieval import Fate, Retrieved
+from services.api.domain.retrieval import Fate, Filter, Query, Retrieved
 from services.api.knowledge.ingest import Indexes
 from services.api.knowledge.retrieval.hybrid import HybridRetriever
 from services.api.knowledge.retrieval.light import LightReranker

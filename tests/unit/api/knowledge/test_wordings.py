@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from services.api.domain.knowledge import ChunkId, Hit, Query, Wording
+from services.api.domain.knowledge import ChunkId, Hit
 from services.api.domain.names import FileName
-from services.api.domain.retrieval import Candidate, Explanation, Fate, Retrieved
+from services.api.domain.retrieval import Candidate, Explanation, Fate, Query, Retrieved, Wording
 from services.api.knowledge.retrieval.wordings import search_all
 from tests.contract.storage import make_base, make_chunks, make_file
 

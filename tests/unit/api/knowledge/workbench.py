@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from services.api.domain.knowledge import Document, FileId, KnowledgeFile, Passage, Query, Section, SourceFile, Vector
+from services.api.domain.knowledge import Document, FileId, KnowledgeFile, Passage, Section, SourceFile, Vector
 from services.api.domain.names import FileName, KnowledgeBaseName
 from services.api.domain.ports import Loader, Splitter
+from services.api.domain.retrieval import Query
 from services.api.knowledge.consistency import Inspection, RepairMeans
 from services.api.knowledge.files import ContentFolders
 from services.api.knowledge.indexing import Indexer
