@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import get_args
 
-from services.api.domain.answering import WhenNothingFound
+from services.api.domain.knowledge import WhenNothingFound
 from services.foundation.settings.tree import Answering, Models, Preset, Settings
 
 
