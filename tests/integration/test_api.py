@@ -125,7 +125,7 @@ async def test_a_failed_file_says_why_in_its_list(api: ApiBench):
     assert torn["failure"].startswith("The file 'd.pdf' could not be read")
     assert list(whole) == [
         "name", "size_bytes", "state", "version", "chunk_count", "modified_at", "failure", "failure_code", "warnings",
-        "stage", "progress_done", "progress_total", "duplicate_of", "similar_to",
+        "stage", "progress_done", "progress_total", "duplicate_of", "similar_to", "summary",
     ]  # fmt: skip
     assert (whole["state"], whole["version"], whole["chunk_count"], whole["failure"]) == ("indexed", 1, 1, None)
     assert whole["size_bytes"] == len(LEAVE[1].encode())

@@ -91,6 +91,22 @@ async def test_an_older_database_is_copied_before_it_is_migrated(path):
         assert connection.execute("SELECT id FROM knowledge_base").fetchall() == [(7,)]
 
 
+async def test_bases_of_before_are_kept_and_do_not_expire(path):
+    await run_once(path, make_base())
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DROP TABLE file_summaries")
+        connection.execute("ALTER TABLE knowledge_bases DROP COLUMN expires_at")
+    set_revision(path, "0005")
+    storage = storage_at(path)
+    await storage.start()
+    async with storage.begin() as work:
+        assert await work.knowledge_bases.all() == [make_base()]
+        assert await work.knowledge_bases.temporary() == []
+        assert await work.summaries.of_base(make_base().id) == {}
+    await storage.stop()
+    assert path.with_name("info.db.bak-0005").is_file()
+
+
 async def test_two_programs_may_start_at_once(path):
     code = (
         "import asyncio, sys\n"
