@@ -1,4 +1,4 @@
-"""The storage contract, run against SQLite and against the fake."""
+"""The storage contract, run against SQLite, PostgreSQL and the fake."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import pytest
 
 from services.api.storage.database import SqlStorage
 from tests.contract.job_storage import JobStorageContract
+from tests.contract.portable_storage import PortableStorageContract
 from tests.contract.storage import StorageContract
 from tests.fakes.storage import MemoryStorage
 
 
-class TestSqlite(StorageContract, JobStorageContract):
+class TestSqlite(StorageContract, PortableStorageContract, JobStorageContract):
     @pytest.fixture
     async def storage(self, tmp_path):
         opened = SqlStorage(f"sqlite+aiosqlite:///{tmp_path / 'info.db'}")
@@ -19,7 +20,16 @@ class TestSqlite(StorageContract, JobStorageContract):
         await opened.stop()
 
 
-class TestMemory(StorageContract, JobStorageContract):
+class TestPostgres(StorageContract, PortableStorageContract, JobStorageContract):
+    @pytest.fixture
+    async def storage(self, postgres_url):
+        opened = SqlStorage(postgres_url)
+        await opened.start()
+        yield opened
+        await opened.stop()
+
+
+class TestMemory(StorageContract, PortableStorageContract, JobStorageContract):
     @pytest.fixture
     async def storage(self):
         return MemoryStorage()

@@ -1,4 +1,7 @@
-"""The repositories of knowledge bases, their files and their chunks."""
+"""The repositories of knowledge bases, their files and their chunks.
+
+What is listed by name is sorted here: PostgreSQL sorts as its collation says, which is another for each installation.
+"""
 
 from __future__ import annotations
 
@@ -57,8 +60,8 @@ class SqlKnowledgeBases:
         return None if row is None else _base(row)
 
     async def all(self) -> list[KnowledgeBase]:
-        found = await self._session.scalars(select(KnowledgeBaseRecord).order_by(KnowledgeBaseRecord.key))
-        return [_base(row) for row in found]
+        found = await self._session.scalars(select(KnowledgeBaseRecord))
+        return [_base(row) for row in sorted(found, key=lambda row: row.key)]
 
     async def update(self, base: KnowledgeBase) -> None:
         change = update(KnowledgeBaseRecord).where(KnowledgeBaseRecord.id == base.id).values(_base_values(base))
@@ -98,12 +101,10 @@ class SqlKnowledgeFiles:
         return None if row is None else _file(row)
 
     async def of_base(self, base: KnowledgeBaseId) -> list[KnowledgeFile]:
-        wanted = (
-            select(KnowledgeFileRecord)
-            .where(KnowledgeFileRecord.knowledge_base_id == base)
-            .order_by(KnowledgeFileRecord.name)
+        found = await self._session.scalars(
+            select(KnowledgeFileRecord).where(KnowledgeFileRecord.knowledge_base_id == base)
         )
-        return [_file(row) for row in await self._session.scalars(wanted)]
+        return [_file(row) for row in sorted(found, key=lambda row: row.name)]
 
     async def remove(self, file: FileId) -> None:
         await self._session.execute(delete(KnowledgeFileRecord).where(KnowledgeFileRecord.id == file))
