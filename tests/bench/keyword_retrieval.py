@@ -14,6 +14,7 @@ from typing import Any
 
 from services.api.domain.knowledge import Chunk, ChunkId, FileId, KnowledgeBaseId, Place
 from services.api.domain.names import FileName
+from services.api.knowledge.text_index.site import Site
 from services.api.knowledge.text_index.sqlite_fts import SqliteFtsIndex
 
 CORPORA = Path(__file__).resolve().parents[3] / "shared" / "corpora" / "retrieval"
@@ -88,7 +89,7 @@ async def main(names: list[str]) -> int:
     )
     worse = 0
     with tempfile.TemporaryDirectory() as folder:
-        index = SqliteFtsIndex(Path(folder) / "info.db")
+        index = SqliteFtsIndex(Site(Path(folder), ""))
         await index.start()
         for name in names or list(BASELINE):
             outcome = await measure(CORPORA / name, index)

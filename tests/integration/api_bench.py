@@ -158,11 +158,14 @@ def settings_for(folder: Path, *, server: dict[str, object] | None = None, **kno
 
 
 @asynccontextmanager
-async def api_bench(settings: Settings, *, sqlite: bool = False) -> AsyncIterator[ApiBench]:
-    """The API while the block runs, started and stopped as uvicorn would."""
+async def api_bench(
+    settings: Settings, *, sqlite: bool = False, stores: Replacements | None = None
+) -> AsyncIterator[ApiBench]:
+    """The API while the block runs, started and stopped as uvicorn would. `stores`: instead of those in memory."""
     model, embedder = TalkingModel(), FakeEmbedder()
-    replace = Replacements(vectors=MemoryStore(), chat_model=model, embedder=embedder)
-    if not sqlite:
+    kept = stores or Replacements(vectors=MemoryStore())
+    replace = dataclasses.replace(kept, chat_model=model, embedder=embedder)
+    if not sqlite and stores is None:
         replace = dataclasses.replace(replace, storage=MemoryStorage(), keywords=MemoryTextIndex())
     app = create_app(settings, replace)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)

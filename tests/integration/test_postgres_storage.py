@@ -19,7 +19,7 @@ from services.api.domain.conversation import Conversation, ConversationId
 from services.api.storage import migrate
 from services.api.storage.database import SqlStorage
 from services.api.storage.tables import Record
-from services.foundation.errors import StoreFailed
+from services.foundation.errors import InvalidSetting, StoreFailed
 from tests.contract.storage import MOMENT, make_base, make_file, make_thread, make_turn
 from tests.postgres import PostgresServer
 
@@ -179,3 +179,15 @@ async def test_rows_come_from_sqlite_and_turns_go_on_after_them(postgres_url, tm
         assert await work.knowledge_bases.all() == []
         await work.conversations.add_turn(make_turn("anew", None))
     await storage.stop()
+
+
+async def test_the_drivers_name_may_be_left_out(postgres_url):
+    storage = await opened(postgres_url.replace("+asyncpg", ""))
+    async with storage.begin() as work:
+        assert await work.knowledge_bases.all() == []
+    await storage.stop()
+
+
+async def test_a_driver_that_is_absent_is_named(postgres_url):
+    with pytest.raises(InvalidSetting, match=r"knowledge\.database_url.*not installed"):
+        await opened(postgres_url.replace("+asyncpg", "+psycopg"))
