@@ -11,6 +11,7 @@ import pytest
 
 from services.api.bootstrap import Replacements
 from tests.integration.api_bench import BASE, LEAVE, SICK, ApiBench, api_bench, settings_for
+from tests.integration.test_api_chat import OWNER
 from tests.integration.test_api_search import OTHER, two_bases
 from tests.postgres import PostgresServer
 
@@ -90,10 +91,12 @@ async def test_a_deleted_base_leaves_nothing(api: ApiBench, tables):
 
 async def test_an_answer_cites_and_its_turn_is_kept(api: ApiBench, tables):
     await api.filled()
-    body = {"query": "年假有几天\0", "knowledge_base_name": BASE, "stream": False}
+    thread = (await api.post("/conversations", {"owner": OWNER, "title": "假\0期"})).json()["data"]["id"]
+    body = {"query": "年假有几天\0", "knowledge_base_name": BASE, "conversation_id": thread, "stream": False}
     last = (await api.events("/chat/knowledge_base_chat", body))[-1]
     assert {one["file_name"] for one in last["citations"]} >= {LEAVE[0]}
     async with asyncio.timeout(10):
         while (question := await tables.fetchval("SELECT question FROM turns")) is None:
             await asyncio.sleep(0.05)
     assert question == "年假有几天"
+    assert await tables.fetchval("SELECT title FROM conversations") == "假期"
