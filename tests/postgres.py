@@ -82,7 +82,7 @@ def running(programs: Path) -> Iterator[PostgresServer]:
 
 def _command(*words: object) -> list[str]:
     """The server refuses root; and it is not to outlive a test run that was killed."""
-    allowed = ["setpriv", "--pdeathsig=INT"]
+    allowed = ["setpriv", "--pdeathsig=INT"] if shutil.which("setpriv") else []
     if os.geteuid() == 0:
         allowed += [f"--reuid={_USER}", f"--regid={_USER}", "--clear-groups"]
     return [*allowed, *map(str, words)]
