@@ -4,8 +4,9 @@ SHELL := /bin/bash
 PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
-# Debian packages: a browser for the end-to-end tests, CJK fonts for it, and the proxy that stands in front.
-APT_TEST := chromium fonts-noto-cjk nginx
+# Debian packages: a browser for the end-to-end tests, CJK fonts for it, the proxy that stands in front, and the server
+# that the stores over PostgreSQL are tested against (the tests start one of their own, on no port).
+APT_TEST := chromium fonts-noto-cjk nginx postgresql
 PIP := $(BIN)/pip install --disable-pip-version-check --quiet
 LOCK := $(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --no-header --no-annotate \
 	--no-emit-find-links --no-emit-index-url --no-emit-trusted-host
@@ -55,7 +56,7 @@ vllm-gpu: ## install vLLM for CUDA into the same place instead
 	@touch $(VLLM)/installed
 
 .PHONY: browser
-browser: ## install the Debian packages the end-to-end tests need (as root), or name them
+browser: ## install the Debian packages the tests need (as root), or name them
 	@missing=""; for package in $(APT_TEST); do \
 		dpkg-query -W -f '$${Status}' $$package 2>/dev/null | grep -q "ok installed" || missing="$$missing $$package"; done; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
@@ -116,7 +117,7 @@ check: $(VENV)/dev ## lint, types, imports, unit and contract tests, two at a ti
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target types lint imports unit contract
 
 .PHONY: test
-test: check integration e2e ## every test
+test: browser check integration e2e ## every test
 
 # --- measuring and maintaining ----------------------------------------------------------------------------------------
 

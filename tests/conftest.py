@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import uuid
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tests.postgres import ABSENT, PostgresServer, binaries, running
 
 # A property holds however busy the machine is: speed is measured by benches.
 settings.register_profile("house", deadline=None)
@@ -30,3 +34,22 @@ def corpora() -> Path:
     if not CORPORA.is_dir():
         pytest.skip(f"{CORPORA} is absent")
     return CORPORA
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One server for all tests; they are skipped, saying so, where none is installed."""
+    programs = binaries()
+    if programs is None:
+        pytest.skip(ABSENT)
+    with running(programs) as server:
+        yield server
+
+
+@pytest.fixture
+async def postgres_url(postgres_server: PostgresServer) -> AsyncIterator[str]:
+    """The URL of an empty database."""
+    name = f"test_{uuid.uuid4().hex}"
+    await postgres_server.execute(f"CREATE DATABASE {name}")
+    yield postgres_server.url(name)
+    await postgres_server.execute(f"DROP DATABASE {name} WITH (FORCE)")

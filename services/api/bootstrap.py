@@ -48,6 +48,7 @@ from services.api.knowledge.service import KnowledgeService
 from services.api.knowledge.splitters import SPLITTERS
 from services.api.knowledge.temporary import Clock, TemporaryBases, TemporarySweeper, utc_now
 from services.api.knowledge.text_index import TEXT_INDEXES
+from services.api.knowledge.text_index.site import Site
 from services.api.knowledge.vector_stores import VECTOR_STORES
 from services.api.parts import Parts, Role
 from services.api.storage.database import SqlStorage
@@ -158,14 +159,14 @@ def _client(settings: Settings) -> OpenAIClient:
 
 
 def _indexes(settings: Settings, replace: Replacements, database: SqlStorage, role: Role) -> Indexes:
-    data, chosen, options = settings.server.data_dir, settings.knowledge, settings.knowledge.vector_store.options
+    vectors, keywords = settings.knowledge.vector_store, settings.text_index
+    options, site = vectors.options, Site(settings.server.data_dir, settings.database_url)
     if role.shares and settings.embeds_milvus:
         options = {"lite_uri": settings.server.milvus.url, **options}
     return Indexes(
         storage=replace.storage or database,
-        vectors=replace.vectors or VECTOR_STORES.build(chosen.vector_store.name, settings.vectors_folder, options),
-        keywords=replace.keywords
-        or TEXT_INDEXES.build(chosen.text_index.name, data / "info.db", options=chosen.text_index.options),
+        vectors=replace.vectors or VECTOR_STORES.build(vectors.name, settings.vectors_folder, options),
+        keywords=replace.keywords or TEXT_INDEXES.build(keywords.name, site, options=keywords.options),
     )
 
 

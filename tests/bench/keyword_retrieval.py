@@ -1,4 +1,7 @@
-"""Keyword retrieval on real question sets: `python -m tests.bench.keyword_retrieval [set …]`. Not part of `check`."""
+"""Keyword retrieval on real question sets: `python -m tests.bench.keyword_retrieval [postgres] [set …]`.
+
+`postgres`: over a PostgreSQL server of its own instead of SQLite. Not part of `check`.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,19 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from services.api.domain.knowledge import Chunk, ChunkId, FileId, KnowledgeBaseId, Place
 from services.api.domain.names import FileName
+from services.api.domain.ports import TextIndex
+from services.api.knowledge.text_index.postgres.index import PostgresIndex
+from services.api.knowledge.text_index.site import Site
 from services.api.knowledge.text_index.sqlite_fts import SqliteFtsIndex
+from tests.postgres import ABSENT, binaries, running
 
 CORPORA = Path(__file__).resolve().parents[3] / "shared" / "corpora" / "retrieval"
 # BM25 of the corpora's README: hit@1, hit@10.
@@ -60,7 +69,22 @@ def _chunks(folder: Path, base: KnowledgeBaseId) -> list[Chunk]:
     ]
 
 
-async def measure(folder: Path, index: SqliteFtsIndex) -> Outcome:
+@asynccontextmanager
+async def opened(*, postgres: bool) -> AsyncIterator[TextIndex]:
+    """The index, empty."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        index: TextIndex = SqliteFtsIndex(Site(folder, ""))
+        if postgres:
+            programs = binaries()
+            assert programs is not None, ABSENT
+            index = PostgresIndex(Site(folder, stack.enter_context(running(programs)).url("postgres")))
+        await index.start()
+        yield index
+        await index.stop()
+
+
+async def measure(folder: Path, index: TextIndex) -> Outcome:
     base = KnowledgeBaseId(_hex(folder.name))
     chunks = _chunks(folder, base)
     began = time.perf_counter()
@@ -87,10 +111,9 @@ async def main(names: list[str]) -> int:
         f"{'set':24}{'hit@1':>8}{'base':>8}{'hit@5':>8}{'hit@10':>8}{'base':>8}{'chunks/s':>10}{'ms':>7}{'max':>7}{'cov':>6}"
     )
     worse = 0
-    with tempfile.TemporaryDirectory() as folder:
-        index = SqliteFtsIndex(Path(folder) / "info.db")
-        await index.start()
-        for name in names or list(BASELINE):
+    sets = [name for name in names if name != "postgres"]
+    async with opened(postgres="postgres" in names) as index:
+        for name in sets or list(BASELINE):
             outcome = await measure(CORPORA / name, index)
             first, tenth = BASELINE.get(name, (0.0, 0.0))
             one, five, ten = (round(hit, 3) for hit in outcome.hits)
@@ -99,7 +122,6 @@ async def main(names: list[str]) -> int:
                 f"{name:24}{one:8.3f}{first:8.3f}{five:8.3f}{ten:8.3f}{tenth:8.3f}{outcome.indexed_per_second:10.0f}"
                 f"{outcome.search_ms:7.1f}{outcome.slowest_ms:7.1f}{outcome.answered_coverage:6.2f}"
             )
-        await index.stop()
     return worse
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 
 import pytest
@@ -18,6 +19,7 @@ from services.api.domain.knowledge import (
 )
 from services.api.domain.names import FileName
 from services.foundation.errors import FileNotInBase, StoreFailed
+from tests.contract.storage import make_file
 
 CUT = SplitterChoice("sentences", {"chunk_chars": 250, "overlap_chars": 50})
 
@@ -82,6 +84,33 @@ class JobStorageContract:
             assert await work.jobs.claim(MINE) is None
             assert await work.jobs.held(MINE.holder) == {file.id: False}
             assert await work.jobs.is_any_held()
+
+    async def test_nobody_leaves_empty_handed_while_a_job_waits(self, storage, base):
+        files = [make_file(base, f"{number}.txt", f"{number:x}") for number in range(12)]
+        async with storage.begin() as work:
+            for file in files:
+                await work.files.save(file)
+                await work.jobs.put(job_of(file))
+
+        async def claim(number: int) -> FileId | None:
+            async with storage.begin() as work:
+                job = await work.jobs.claim(Hold(f"holder {number}", 30.0))
+            return None if job is None else job.file_id
+
+        claimed = await asyncio.gather(*(claim(number) for number in range(12)))
+        assert set(claimed) == {file.id for file in files}
+
+    async def test_many_put_the_same_on_record_as_stale_at_once(self, storage, base, file):
+        ids = [chunk.id for chunk in staged(file, 40)]
+
+        async def add(number: int) -> None:
+            async with storage.begin() as work:
+                await work.stale.add(base.id, ids[number:] if number % 2 else ids[::-1])
+                await asyncio.sleep(0)
+
+        await asyncio.gather(*(add(number) for number in range(8)))
+        async with storage.begin() as work:
+            assert set((await work.stale.some(limit=100))[base.id]) == set(ids)
 
     async def test_what_was_begun_before_comes_last(self, storage, base, file):
         second = await another(storage, file, "b.txt")

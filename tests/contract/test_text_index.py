@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from services.api.knowledge.text_index import TEXT_INDEXES
+from services.api.knowledge.text_index.postgres.index import PostgresIndex
+from services.api.knowledge.text_index.site import Site
 from services.api.knowledge.text_index.sqlite_fts import SqliteFtsIndex
 from tests.contract.text_index import TextIndexContract
 from tests.fakes.text_index import MemoryTextIndex
@@ -23,7 +25,7 @@ def loaded_tokenizer():
 class TestSqliteFts(TextIndexContract):
     @pytest.fixture
     async def index(self, tmp_path, loaded_tokenizer):
-        made = TEXT_INDEXES.build("sqlite_fts", tmp_path / "info.db", loaded_tokenizer)
+        made = TEXT_INDEXES.build("sqlite_fts", Site(tmp_path, ""), loaded_tokenizer)
         await made.start()
         yield made
         await made.stop()
@@ -34,7 +36,27 @@ class TestSqliteFtsOfALargeBase(TextIndexContract):
 
     @pytest.fixture
     async def index(self, tmp_path, loaded_tokenizer):
-        made = SqliteFtsIndex(tmp_path / "info.db", loaded_tokenizer, weighed_chunks=1)
+        made = SqliteFtsIndex(Site(tmp_path, ""), loaded_tokenizer, weighed_chunks=1)
+        await made.start()
+        yield made
+        await made.stop()
+
+
+class TestPostgres(TextIndexContract):
+    @pytest.fixture
+    async def index(self, tmp_path, postgres_url, loaded_tokenizer):
+        made = TEXT_INDEXES.build("postgres", Site(tmp_path, postgres_url), loaded_tokenizer)
+        await made.start()
+        yield made
+        await made.stop()
+
+
+class TestPostgresOfALargeBase(TextIndexContract):
+    """Where the rarest words of a question look for the chunks."""
+
+    @pytest.fixture
+    async def index(self, tmp_path, postgres_url, loaded_tokenizer):
+        made = PostgresIndex(Site(tmp_path, postgres_url), loaded_tokenizer, weighed_chunks=1)
         await made.start()
         yield made
         await made.stop()

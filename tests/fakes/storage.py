@@ -31,7 +31,7 @@ from services.foundation.errors import (
 )
 from tests.fakes.jobs import MemoryIngestJobs, MemoryStagedChunks, MemoryStaleChunks
 from tests.fakes.summaries import MemoryFileSummaries
-from tests.fakes.tables import Repository, Tables, Transaction
+from tests.fakes.tables import Repository, Tables, Transaction, without_nulls
 
 
 class MemoryKnowledgeBases(Repository):
@@ -133,7 +133,7 @@ class MemoryChunks(Repository):
             for chunk in chunks:
                 if chunk.id in tables.chunks:
                     raise StoreFailed(store="metadata database", reason="two chunks have one id")
-                tables.chunks[chunk.id] = chunk
+                tables.chunks[chunk.id] = without_nulls(chunk)
 
         self._transaction.change(change)
 
@@ -164,7 +164,7 @@ class MemoryConversations(Repository):
         def change(tables: Tables) -> None:
             if conversation.id in tables.conversations:
                 raise StoreFailed(store="metadata database", reason="a conversation of that id exists already")
-            tables.conversations[conversation.id] = conversation
+            tables.conversations[conversation.id] = without_nulls(conversation)
 
         self._transaction.change(change)
 
@@ -193,7 +193,7 @@ class MemoryConversations(Repository):
                 tables.conversations[thread.id] = dataclasses.replace(thread, updated_at=turn.created_at)
             if turn.id in tables.turns:
                 raise StoreFailed(store="metadata database", reason="a turn of that id exists already")
-            tables.turns[turn.id] = turn
+            tables.turns[turn.id] = without_nulls(turn)
 
         self._transaction.change(change)
 

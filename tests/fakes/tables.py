@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any, TypeVar
 
 from services.api.domain.conversation import Conversation, Turn
 from services.api.domain.ingestion import IngestJob, Progress, Stage
@@ -56,6 +57,16 @@ class Tables:
             for id_, turn in self.turns.items()
             if turn.conversation_id is None or turn.conversation_id in self.conversations
         }
+
+
+T = TypeVar("T", Chunk, Conversation, Turn)
+
+
+def without_nulls(row: T) -> T:
+    """A row as a database keeps it: PostgreSQL's texts have no null characters."""
+    texts = {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
+    plain: dict[str, Any] = {name: text.replace("\0", "") for name, text in texts.items() if isinstance(text, str)}
+    return dataclasses.replace(row, **plain)
 
 
 Change = Callable[[Tables], None]

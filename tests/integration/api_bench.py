@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 from fastapi import FastAPI
@@ -165,14 +165,21 @@ async def api_bench(
     *,
     sqlite: bool = False,
     clock: Clock = utc_now,
-    vectors: VectorStore | None = None,
+    vectors: VectorStore | Literal["configured"] | None = None,
     answers: ChatModel | None = None,
 ) -> AsyncIterator[ApiBench]:
-    """The API while the block runs, started and stopped as uvicorn would."""
+    """The API while the block runs, started and stopped as uvicorn would.
+
+    Args:
+        settings: of the API.
+        sqlite: metadata and keyword index as the settings say, in place of those in memory.
+        clock: what time it is.
+        vectors: another store than the one in memory.
+        answers: another model than the one that talks.
+    """
     model, embedder = TalkingModel(), FakeEmbedder()
-    replace = Replacements(
-        vectors=vectors or MemoryStore(), chat_model=answers or model, embedder=embedder, clock=clock
-    )
+    store = None if vectors == "configured" else vectors or MemoryStore()
+    replace = Replacements(vectors=store, chat_model=answers or model, embedder=embedder, clock=clock)
     if not sqlite:
         replace = dataclasses.replace(replace, storage=MemoryStorage(), keywords=MemoryTextIndex())
     app = create_app(settings, replace)

@@ -36,6 +36,8 @@ from services.foundation.errors import InvalidSetting, StoreFailed
 
 # A disk that others write gigabytes to can keep a commit for many seconds; a file is not lost to that.
 _BUSY_TIMEOUT_MS = 60_000
+_SETTING = "knowledge.database_url"
+_DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 
 
 class SqlUnitOfWork:
@@ -70,9 +72,13 @@ class SqlStorage:
 
     def __init__(self, url: str) -> None:
         try:
-            self._url = make_url(url)
+            named = make_url(url)
         except ArgumentError as failure:
-            raise InvalidSetting(setting="knowledge.database_url", reason="it is not an SQLAlchemy URL") from failure
+            raise InvalidSetting(setting=_SETTING, reason="it is not an SQLAlchemy URL") from failure
+        backend = named.get_backend_name()
+        if backend not in _DRIVERS:
+            raise InvalidSetting(setting=_SETTING, reason=f"it must name SQLite or PostgreSQL, not {backend}")
+        self._url = named.set(drivername=_DRIVERS[backend]) if named.drivername == backend else named
         self._engine: AsyncEngine | None = None
 
     async def start(self) -> None:
@@ -139,8 +145,12 @@ class SqlStorage:
 
     def _create_engine(self) -> AsyncEngine:
         if self._url.get_backend_name() != "sqlite":
-            with database_failures():
-                return create_async_engine(self._url, pool_pre_ping=True)
+            try:
+                with database_failures():
+                    return create_async_engine(self._url, pool_pre_ping=True)
+            except ModuleNotFoundError as absent:
+                reason = f"its driver {absent.name} is not installed; name postgresql+asyncpg"
+                raise InvalidSetting(setting=_SETTING, reason=reason) from absent
         if self._url.database:
             Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
         engine = create_async_engine(self._url, connect_args={"isolation_level": None})

@@ -45,13 +45,14 @@ class SqlIngestJobs:
 
     async def claim(self, hold: Hold) -> IngestJob | None:
         waiting = select(_JOB.file_id).where(_free()).order_by(_JOB.attempt, _JOB.queued_at, _JOB.file_id).limit(1)
-        file = await self._session.scalar(waiting)
-        if file is None:
-            return None
+        # PostgreSQL leaves out what another is claiming; on SQLite another may be quicker, but not twice: see below.
+        unclaimed = waiting.with_for_update(skip_locked=True)
         given = {"holder": hold.holder, "leased_until": hold.until, "asked_by": "", "attempt": _JOB.attempt + 1}
-        if not await self._change(_JOB.file_id == file, _free(), values=given):
-            return None  # another was quicker
-        return await self.find(FileId(file))
+        while (file := await self._session.scalar(unclaimed)) is not None:
+            # Even in vain, this takes SQLite's write lock, so that the next look holds.
+            if await self._change(_JOB.file_id == file, _free(), values=given):
+                return await self.find(FileId(file))
+        return None
 
     async def renew(self, file: FileId, hold: Hold, progress: Progress) -> None:
         values = {"stage": progress.stage.value, "done": progress.done, "total": progress.total}

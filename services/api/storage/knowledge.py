@@ -1,4 +1,7 @@
-"""The repositories of knowledge bases, their files and their chunks."""
+"""The repositories of knowledge bases, their files and their chunks.
+
+What is listed by name is sorted here: PostgreSQL sorts as its collation says, which is another for each installation.
+"""
 
 from __future__ import annotations
 
@@ -65,8 +68,8 @@ class SqlKnowledgeBases:
         return await self._chosen(KnowledgeBaseRecord.expires_at.is_not(None))
 
     async def _chosen(self, which: ColumnElement[bool]) -> list[KnowledgeBase]:
-        wanted = select(KnowledgeBaseRecord).where(which).order_by(KnowledgeBaseRecord.key)
-        return [_base(row) for row in await self._session.scalars(wanted)]
+        found = await self._session.scalars(select(KnowledgeBaseRecord).where(which))
+        return [_base(row) for row in sorted(found, key=lambda row: row.key)]
 
     async def renew(self, base: KnowledgeBaseId, *, now: datetime, until: datetime) -> KnowledgeBase | None:
         living = (KnowledgeBaseRecord.id == base, KnowledgeBaseRecord.expires_at > now)
@@ -114,12 +117,10 @@ class SqlKnowledgeFiles:
         return None if row is None else _file(row)
 
     async def of_base(self, base: KnowledgeBaseId) -> list[KnowledgeFile]:
-        wanted = (
-            select(KnowledgeFileRecord)
-            .where(KnowledgeFileRecord.knowledge_base_id == base)
-            .order_by(KnowledgeFileRecord.name)
+        found = await self._session.scalars(
+            select(KnowledgeFileRecord).where(KnowledgeFileRecord.knowledge_base_id == base)
         )
-        return [_file(row) for row in await self._session.scalars(wanted)]
+        return [_file(row) for row in sorted(found, key=lambda row: row.name)]
 
     async def remove(self, file: FileId) -> None:
         await self._session.execute(delete(KnowledgeFileRecord).where(KnowledgeFileRecord.id == file))

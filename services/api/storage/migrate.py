@@ -21,8 +21,8 @@ MIGRATIONS = Path(__file__).with_name("migrations")
 _ADVISORY_LOCK = 0x43484154
 
 
-def migrate(connection: Connection) -> None:
-    """Run the revisions the database has not seen; the caller commits.
+def migrate(connection: Connection, revision: str = "head") -> None:
+    """Run the revisions the database has not seen, up to one of them; the caller commits.
 
     Two processes never migrate at once: the second waits and then finds nothing to do. A database with tables is copied
     to `<file>.bak-<revision>` first.
@@ -38,7 +38,7 @@ def migrate(connection: Connection) -> None:
         _refuse_newer(scripts, current)
         _back_up(connection, current)
         log.info("migrating the metadata database from %s to %s", current, scripts.get_current_head())
-        _run(connection, scripts)
+        _run(connection, scripts, revision)
 
 
 @contextlib.contextmanager
@@ -75,10 +75,10 @@ def _back_up(connection: Connection, current: str | None) -> None:
     log.info("copied the metadata database to %s", copy.name)
 
 
-def _run(connection: Connection, scripts: ScriptDirectory) -> None:
+def _run(connection: Connection, scripts: ScriptDirectory, revision: str) -> None:
     def steps(heads: str | tuple[str, ...], _: MigrationContext) -> list[RevisionStep]:
         current = heads[0] if heads else "base"
-        missing = reversed(list(scripts.iterate_revisions("head", current)))
+        missing = reversed(list(scripts.iterate_revisions(revision, current)))
         return [MigrationStep.upgrade_from_script(scripts.revision_map, script) for script in missing]
 
     context = MigrationContext.configure(connection, opts={"fn": steps})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from sqlalchemy import delete, exists, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.api.domain.knowledge import Chunk, ChunkId, FileId, KnowledgeBaseId, KnowledgeFile
@@ -82,10 +83,13 @@ class SqlStaleChunks:
         self._session = session
 
     async def add(self, base: KnowledgeBaseId, ids: Sequence[ChunkId]) -> None:
-        await self.remove(ids)
-        for at in range(0, len(ids), _ROWS_PER_STATEMENT):
-            values = [{"id": id_, "knowledge_base_id": base} for id_ in ids[at : at + _ROWS_PER_STATEMENT]]
-            await self._session.execute(insert(StaleChunkRecord), values)
+        new = (postgresql if self._session.get_bind().dialect.name == "postgresql" else sqlite).insert(StaleChunkRecord)
+        known = new.on_conflict_do_nothing()
+        # In one order: two that add the same at once wait for each other, and never in a circle.
+        ordered = sorted(ids)
+        for at in range(0, len(ordered), _ROWS_PER_STATEMENT):
+            values = [{"id": id_, "knowledge_base_id": base} for id_ in ordered[at : at + _ROWS_PER_STATEMENT]]
+            await self._session.execute(known, values)
 
     async def some(self, *, limit: int) -> Mapping[KnowledgeBaseId, list[ChunkId]]:
         if await self._session.scalar(select(StaleChunkRecord.id).limit(1)) is None:

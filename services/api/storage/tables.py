@@ -72,6 +72,16 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+class PlainText(TypeDecorator[str]):
+    """Text without null characters: PostgreSQL refuses them, and no text needs one."""
+
+    impl = Text()
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return None if value is None else value.replace("\0", "")
+
+
 class Record(DeclarativeBase):
     """What all tables share: constraints have names, so that a later revision can change them."""
 
@@ -83,7 +93,7 @@ class Record(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map: ClassVar = {str: Text(), datetime: UtcDateTime(), list[str]: JSON()}
+    type_annotation_map: ClassVar = {str: PlainText(), datetime: UtcDateTime(), list[str]: JSON()}
 
 
 class KnowledgeBaseRecord(Record):
@@ -219,7 +229,7 @@ class ConversationRecord(Record):
 
     __tablename__ = "conversations"
 
-    id: Mapped[str] = mapped_column(Text(), primary_key=True)
+    id: Mapped[str] = mapped_column(PlainText(), primary_key=True)
     owner: Mapped[str] = mapped_column(index=True)
     title: Mapped[str]
     created_at: Mapped[datetime]

@@ -61,10 +61,13 @@ def _copy(connection: Connection, source: Connection, file: Path) -> int:
 
 
 def _copy_table(connection: Connection, source: Connection, table: Table) -> int:
+    """Copy a table; rows that the database numbers get new numbers, in the old order."""
     there = {column["name"] for column in inspect(source).get_columns(table.name)}
-    columns = [column for column in table.columns if column.name in there]
+    number = table.autoincrement_column
+    columns = [column for column in table.columns if column.name in there and column is not number]
+    wanted = select(*columns) if number is None else select(*columns).order_by(number)
     copied = 0
-    for rows in source.execute(select(*columns)).mappings().partitions(_ROWS_PER_INSERT):
+    for rows in source.execute(wanted).mappings().partitions(_ROWS_PER_INSERT):
         connection.execute(table.insert(), [dict(row) for row in rows])
         copied += len(rows)
     return copied

@@ -197,7 +197,9 @@ class Knowledge(Node):
     overlap_chars: int = Field(default=50, ge=0, description="What two neighbours share at most, counted likewise.")
     splitter: Choice = Field(default=Choice(name="sentences"), description="Splitter of new files.")
     vector_store: Choice = Field(default=Choice(name="milvus"), description="Vector store of new knowledge bases.")
-    text_index: Choice = Field(default=Choice(name="sqlite_fts"), description="Keyword index.")
+    text_index: Choice = Field(
+        default=Choice(name="auto"), description="Keyword index; auto: beside the metadata, sqlite_fts or postgres."
+    )
     file_limit_bytes: int = Field(default=200_000_000, ge=1, description="Largest upload.")
     ingest_processes: int = Field(default=1, ge=1, le=64, description="Processes that index files.")
     parallel_files: int = Field(default=2, ge=1, le=64, description="Files ingested at a time, by each process.")
@@ -234,6 +236,15 @@ class Settings(Node):
         """Whether Milvus Lite keeps the vectors; a process of its own has it open then."""
         chosen = self.knowledge.vector_store
         return chosen.name == "milvus" and chosen.options.get("uri") is None
+
+    @property
+    def text_index(self) -> Choice:
+        """The keyword index; it lies beside the metadata unless another is chosen."""
+        chosen = self.knowledge.text_index
+        if chosen.name != "auto":
+            return chosen
+        beside = "postgres" if self.database_url.startswith("postgresql") else "sqlite_fts"
+        return Choice(name=beside, options=chosen.options)
 
     @property
     def vectors_folder(self) -> Path:

@@ -25,6 +25,7 @@ import psutil
 
 from services.api.domain.names import KnowledgeBaseName
 from services.api.knowledge.text_index import TEXT_INDEXES
+from services.api.knowledge.text_index.site import Site
 from services.api.knowledge.vector_stores import VECTOR_STORES
 from services.api.storage.database import SqlStorage
 from tests.bench.report import publish, table
@@ -171,7 +172,7 @@ async def check_indexes(data_dir: Path, tally: Tally) -> int:
     """The three stores hold the same chunks; how many."""
     storage = SqlStorage(f"sqlite+aiosqlite:///{data_dir / 'info.db'}")
     vectors = VECTOR_STORES.build("milvus", data_dir / "vectors.milvus", {})
-    keywords = TEXT_INDEXES.build("sqlite_fts", data_dir / "info.db", options={})
+    keywords = TEXT_INDEXES.build("sqlite_fts", Site(data_dir, ""), options={})
     await storage.start()
     await asyncio.gather(vectors.start(), keywords.start())
     try:

@@ -24,6 +24,7 @@ import httpx
 from pymilvus import MilvusClient
 
 from services.api.domain.knowledge import KnowledgeBaseId
+from services.api.knowledge.text_index.site import Site
 from services.api.knowledge.text_index.sqlite_fts import SqliteFtsIndex
 from tests.bench.ingestion.beside import questions
 from tests.bench.ingestion.driving import Client, embedder_cut_at, percentile
@@ -99,7 +100,7 @@ def keyword_ms(stack: Stack, base: str) -> list[float]:
     """Milliseconds of each search of the keyword index, opened in this process."""
 
     async def run() -> list[float]:
-        index = SqliteFtsIndex(stack.data_dir / "info.db")
+        index = SqliteFtsIndex(Site(stack.data_dir, ""))
         await index.start()
         took = []
         for question in islice(questions(), _CALLS):

@@ -53,14 +53,37 @@ def test_one_process_deletes_what_expired(tmp_path: Path, role: Role, number: in
 
 
 @pytest.mark.parametrize(
+    ("knowledge", "kind"),
+    [
+        ({}, "SqliteFtsIndex"),
+        ({"database_url": "sqlite+aiosqlite:///elsewhere.db"}, "SqliteFtsIndex"),
+        ({"database_url": "postgresql+asyncpg://db/x"}, "PostgresIndex"),
+        ({"database_url": "postgresql://db/x", "text_index": {"name": "sqlite_fts"}}, "SqliteFtsIndex"),
+    ],
+)
+def test_the_keyword_index_lies_beside_the_metadata_unless_it_is_chosen(
+    tmp_path: Path, knowledge: dict[str, object], kind: str
+) -> None:
+    parts = build(settings(tmp_path, **knowledge), Replacements())
+    assert type(parts.indexes.keywords).__name__ == kind
+
+
+@pytest.mark.parametrize(
     ("knowledge", "failure", "said"),
     [
         ({"splitter": {"name": "sentenc"}}, UnknownVariant, "Known: .*, sentences"),
         ({"splitter": {"name": "sentences", "options": {"x": 1}}}, InvalidSetting, "knowledge.splitter.options"),
         ({"vector_store": {"name": "nowhere"}}, UnknownVariant, "Known: milvus"),
         ({"vector_store": {"name": "milvus", "options": {"x": 1}}}, InvalidSetting, "knowledge.vector_store.options"),
-        ({"text_index": {"name": "nowhere"}}, UnknownVariant, "Known: sqlite_fts"),
+        ({"text_index": {"name": "nowhere"}}, UnknownVariant, "Known: postgres, sqlite_fts"),
         ({"text_index": {"name": "sqlite_fts", "options": {"x": 1}}}, InvalidSetting, "knowledge.text_index.options"),
+        ({"text_index": {"name": "postgres"}}, InvalidSetting, "knowledge.text_index.name.*no PostgreSQL"),
+        (
+            {"text_index": {"name": "postgres", "options": {"x": 1}}, "database_url": "postgresql://db/x"},
+            InvalidSetting,
+            "knowledge.text_index.options",
+        ),
+        ({"database_url": "mysql+aiomysql://db/x"}, InvalidSetting, "knowledge.database_url.*SQLite or PostgreSQL"),
         ({"database_url": "no url"}, InvalidSetting, "knowledge.database_url"),
     ],
 )

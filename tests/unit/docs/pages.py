@@ -41,6 +41,7 @@ EXAMPLES = {
     "serve-with-transformers": ["yaml"],
     "serve-with-vllm": ["yaml"],
     "switch-a-model": ["console"],
+    "use-postgresql": ["yaml", "console"],
 }
 """Every page and its examples; each is run below. A new page, or a new example on one, comes with its test."""
 MADE = {

@@ -23,7 +23,9 @@ from services.api.domain.knowledge import Document, Place, Section, SourceFile
 from services.api.domain.names import FileName, KnowledgeBaseName
 from services.api.knowledge.orders import NewKnowledgeBase
 from services.api.knowledge.splitters import SPLITTERS
+from services.api.knowledge.text_index.postgres.address import arguments_of
 from services.api.knowledge.vector_stores import VECTOR_STORES
+from services.api.storage.database import SqlStorage
 from services.foundation.errors import ChatchatError, error_from, every_error
 from services.foundation.http import envelope_body, openai_dialect
 from services.foundation.settings.load import BadSettings, read_settings
@@ -262,3 +264,10 @@ async def test_the_questions_over_http_are_answered_as_the_page_says(tmp_path: P
     assert unknown.json()["error"]["facts"] == {"name": "gone"}
     assert whole.json()["object"] == "chat.completion"
     assert set(plain[0]) == {"text", "message_id"}
+
+
+def test_the_database_that_the_page_names_is_used_for_metadata_and_keywords():
+    settings = Settings(knowledge=Knowledge(**fragment("use-postgresql")))
+    assert settings.text_index.name == "postgres"
+    assert arguments_of(settings.database_url)["ssl"] == "require"
+    SqlStorage(settings.database_url)

@@ -7,6 +7,7 @@ TEXT_INDEXES: Registry[TextIndex] = Registry(
     "text index",
     __name__,
     {
+        "postgres": "postgres.index:PostgresIndex",
         "sqlite_fts": "sqlite_fts:SqliteFtsIndex",
     },
 )

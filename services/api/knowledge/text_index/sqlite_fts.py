@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import math
 import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
@@ -12,30 +11,33 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from services.api.domain.knowledge import Chunk, ChunkId, KnowledgeBaseId, Match
+from services.api.knowledge.text_index.site import Site
 from services.api.knowledge.text_index.tokens import Tokenizer, Tokens, is_unspaced
+from services.api.knowledge.text_index.weighing import (
+    QUERY_TOKENS,
+    WEIGHED_CHUNKS,
+    Found,
+    coverage,
+    is_beginning,
+    rarest,
+    rarity,
+    searchable,
+    shortened,
+)
 from services.foundation.errors import InvalidSetting, StoreFailed
 
 R = TypeVar("R")
 
 _GENERATED_ID = re.compile(r"[0-9a-f]{32}")
-_QUERY_TOKENS = 64
 _VARIABLES = 500
-_WEIGHED_CHUNKS = 30_000
-_LEAST_SEEKERS = 2
 _COUNTED_TOKENS = 20_000
 # SQLite has one writer: a file of many chunks lets others write in between.
 _CHUNKS_PER_TRANSACTION = 500
 # A new way of cutting text gets a new scheme: its tables begin empty and are filled from the metadata database.
 _SCHEME = "keyword_2"
-
-
-class _Row(NamedTuple):
-    chunk: ChunkId
-    words: str
-    bigrams: str
 
 
 class _Lane:
@@ -90,16 +92,16 @@ class SqliteFtsIndex:
 
     def __init__(
         self,
-        path: Path,
+        site: Site,
         tokenizer: Tokenizer | None = None,
         *,
         options: Mapping[str, object] | None = None,
-        weighed_chunks: int = _WEIGHED_CHUNKS,
+        weighed_chunks: int = WEIGHED_CHUNKS,
     ) -> None:
         if options:
             raise InvalidSetting(setting="knowledge.text_index.options", reason="sqlite_fts has no options")
-        self._writer = _Lane(path)
-        self._reader = _Lane(path)
+        self._writer = _Lane(site.database_file)
+        self._reader = _Lane(site.database_file)
         self._tokenizer = tokenizer or Tokenizer()
         self._weighed_chunks = weighed_chunks
         self._census = _Census()
@@ -162,7 +164,7 @@ class SqliteFtsIndex:
 
     def _upsert(self, connection: sqlite3.Connection, chunks: Sequence[Chunk]) -> None:
         # Cut before the transaction begins: whoever waits to write waits for SQLite only.
-        cut = [(chunk, self._tokenizer.of_text(_searchable(chunk))) for chunk in chunks]
+        cut = [(chunk, self._tokenizer.of_text(searchable(chunk))) for chunk in chunks]
         cut.sort(key=lambda pair: pair[0].knowledge_base_id)
         with _transaction(connection):
             for base, rows in groupby(cut, key=lambda pair: pair[0].knowledge_base_id):
@@ -175,22 +177,22 @@ class SqliteFtsIndex:
         size = self._census.size(connection, base)
         if not size or limit < 1 or not (asked.words or asked.bigrams):
             return []
-        asked = Tokens(asked.words[:_QUERY_TOKENS], asked.bigrams[:_QUERY_TOKENS])
+        asked = shortened(asked)
         telling = asked.words or asked.bigrams
         is_large = size > self._weighed_chunks and among is None
         holding = self._census.holding(connection, base, (*asked.words, *asked.bigrams) if is_large else telling)
-        seekers = _rarest(asked, holding, self._weighed_chunks) if is_large else asked
+        seekers = rarest(asked, holding, self._weighed_chunks) if is_large else asked
         with _narrowed(connection, among) as narrowing:
-            found = [_Row(*row) for row in connection.execute(_find(base, narrowing), (_match(seekers), limit))]
-        weights = {word: _rarity(holding[word], size) for word in telling}
-        return [Match(row.chunk, _coverage(row, weights)) for row in found]
+            found = [Found(*row) for row in connection.execute(_find(base, narrowing), (_match(seekers), limit))]
+        weights = {word: rarity(holding[word], size) for word in telling}
+        return [Match(ChunkId(row.chunk), coverage(row, weights)) for row in found]
 
     def _rarities(self, connection: sqlite3.Connection, base: KnowledgeBaseId, text: str) -> dict[str, float]:
-        asked = self._tokenizer.of_query(text).bigrams[:_QUERY_TOKENS]
+        asked = self._tokenizer.of_query(text).bigrams[:QUERY_TOKENS]
         size = self._census.size(connection, base)
         if not size:
             return {}
-        return {token: _rarity(held, size) for token, held in self._census.holding(connection, base, asked).items()}
+        return {token: rarity(held, size) for token, held in self._census.holding(connection, base, asked).items()}
 
 
 _ROWS = f"{_SCHEME}_rows"
@@ -239,11 +241,6 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
         connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
-
-
-def _searchable(chunk: Chunk) -> str:
-    """The indexed text under the file's name: people ask for a file by what it is called."""
-    return f"{chunk.file_name.stem}\n{chunk.indexed_text}"
 
 
 def _insert(connection: sqlite3.Connection, base: KnowledgeBaseId, rows: Iterable[tuple[Chunk, Tokens]]) -> None:
@@ -300,35 +297,12 @@ def _find(base: KnowledgeBaseId, narrowing: str) -> str:
 def _match(asked: Tokens) -> str:
     """FTS5's query: any of the words or any of the bigrams. Their BM25 adds up, which beat fusing two ranked lists."""
     words = [f"words : {_quoted(word)}" for word in asked.words]
-    bigrams = [f"bigrams : {_quoted(bigram)}{_ending(bigram)}" for bigram in asked.bigrams]
+    bigrams = [f"bigrams : {_quoted(bigram)}{'*' * is_beginning(bigram)}" for bigram in asked.bigrams]
     return " OR ".join(words + bigrams)
-
-
-def _ending(bigram: str) -> str:
-    """A single Chinese character asks for every bigram that begins with it."""
-    return "*" if len(bigram) == 1 and not bigram.isascii() else ""
 
 
 def _quoted(token: str) -> str:
     return '"' + token.replace('"', '""') + '"'
-
-
-def _rarest(asked: Tokens, holding: Mapping[str, int], limit: int) -> Tokens:
-    """The rarest tokens that so many chunks hold in all, and two that some chunk holds at least."""
-    kept: set[str] = set()
-    chunks = seeking = 0
-    for token in sorted(holding, key=lambda each: holding[each]):
-        chunks += holding[token]
-        if chunks > limit and seeking >= _LEAST_SEEKERS:
-            break
-        kept.add(token)
-        seeking += holding[token] > 0
-    return Tokens(*(tuple(token for token in tokens if token in kept) for tokens in (asked.words, asked.bigrams)))
-
-
-def _rarity(held: int, size: int) -> float:
-    """A word's inverse document frequency, when `held` of `size` chunks hold it; one that none holds weighs most."""
-    return math.log(1 + (size - held + 0.5) / (held + 0.5))
 
 
 class _Census:
@@ -379,18 +353,3 @@ class _Census:
             self._sizes.clear()
             self._holding.clear()
             self._terms.clear()
-
-
-def _coverage(row: _Row, weights: dict[str, float]) -> float:
-    words, bigrams = set(row.words.split()), set(row.bigrams.split())
-    held = sum(weight for word, weight in weights.items() if word in words or _is_spelt(word, bigrams))
-    return min(1.0, held / sum(weights.values()))
-
-
-def _is_spelt(word: str, bigrams: set[str]) -> bool:
-    """Whether a word that jieba cut differently in the chunk stands there all the same."""
-    if word.isascii():
-        return False
-    if len(word) == 1:
-        return any(bigram.startswith(word) for bigram in bigrams)
-    return all(word[at : at + 2] in bigrams for at in range(len(word) - 1))

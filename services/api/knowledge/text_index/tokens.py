@@ -1,4 +1,4 @@
-"""Text → the tokens the keyword index stores and asks for: words and character bigrams. Called by its variants."""
+"""Text → the tokens the keyword index stores and asks for: words and character bigrams. The same for every index."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ from contextlib import closing
 import pytest
 
 from services.api.domain.knowledge import KnowledgeBaseId
+from services.api.knowledge.text_index.site import Site
 from services.api.knowledge.text_index.sqlite_fts import SqliteFtsIndex
 from services.api.knowledge.text_index.tokens import Tokenizer
 from services.api.storage.database import SqlStorage
@@ -25,7 +26,7 @@ def tokenizer() -> Tokenizer:
 
 @pytest.fixture
 async def index(tmp_path, tokenizer):
-    made = SqliteFtsIndex(tmp_path / "new" / "info.db", tokenizer)
+    made = SqliteFtsIndex(Site(tmp_path / "new", ""), tokenizer)
     await made.start()
     yield made
     await made.stop()
@@ -33,7 +34,7 @@ async def index(tmp_path, tokenizer):
 
 async def test_it_shares_the_file_with_the_metadata(tmp_path, tokenizer):
     path = tmp_path / "info.db"
-    storage, index = SqlStorage(f"sqlite+aiosqlite:///{path}"), SqliteFtsIndex(path, tokenizer)
+    storage, index = SqlStorage(f"sqlite+aiosqlite:///{path}"), SqliteFtsIndex(Site(tmp_path, ""), tokenizer)
     await storage.start()
     await index.start()
     await index.upsert([make_chunk(0, TEXTS[0])])
@@ -43,7 +44,7 @@ async def test_it_shares_the_file_with_the_metadata(tmp_path, tokenizer):
     await index.upsert([make_chunk(1, TEXTS[1])])
     await index.stop()
     await storage.stop()
-    again = SqliteFtsIndex(path, tokenizer)
+    again = SqliteFtsIndex(Site(tmp_path, ""), tokenizer)
     await again.start()
     assert len(await again.ids(BASE)) == 2
     assert ids(await again.search(BASE, "发票", limit=3)) == [1]
@@ -85,7 +86,7 @@ async def test_rarity_is_counted_in_one_base(index):
 async def test_a_file_that_is_no_database_is_reported(tmp_path, tokenizer):
     path = tmp_path / "info.db"
     path.write_text("this is not a database" * 100)
-    broken = SqliteFtsIndex(path, tokenizer)
+    broken = SqliteFtsIndex(Site(tmp_path, ""), tokenizer)
     with pytest.raises(StoreFailed, match="keyword index"):
         await broken.start()
     await broken.stop()
@@ -93,11 +94,11 @@ async def test_a_file_that_is_no_database_is_reported(tmp_path, tokenizer):
 
 async def test_an_index_that_was_not_started_says_so(tmp_path, tokenizer):
     with pytest.raises(StoreFailed, match="not been started"):
-        await SqliteFtsIndex(tmp_path / "info.db", tokenizer).search(BASE, "年假", limit=1)
+        await SqliteFtsIndex(Site(tmp_path, ""), tokenizer).search(BASE, "年假", limit=1)
 
 
 async def test_in_a_large_base_the_rarest_words_look_and_all_words_tell(tmp_path, tokenizer):
-    index = SqliteFtsIndex(tmp_path / "info.db", tokenizer, weighed_chunks=10)
+    index = SqliteFtsIndex(Site(tmp_path, ""), tokenizer, weighed_chunks=10)
     await index.start()
     common = [make_chunk(number, f"pump number {number} of the plant") for number in range(40)]
     rare = [
@@ -122,11 +123,11 @@ async def test_tables_of_a_former_way_to_cut_text_go(tmp_path, tokenizer):
         connection.execute("CREATE TABLE keyword_1_rows (row INTEGER PRIMARY KEY, base TEXT, chunk TEXT)")
         connection.execute("CREATE TABLE keyword_notes (text TEXT)")
         connection.commit()
-    index = SqliteFtsIndex(path, tokenizer)
+    index = SqliteFtsIndex(Site(tmp_path, ""), tokenizer)
     await index.start()
     await index.upsert([make_chunk(0, TEXTS[0])])
     await index.stop()
-    again = SqliteFtsIndex(path, tokenizer)
+    again = SqliteFtsIndex(Site(tmp_path, ""), tokenizer)
     await again.start()
     assert ids(await again.search(BASE, "年假", limit=3)) == [0]
     await again.stop()
