@@ -83,6 +83,7 @@ async def test_details_tell_what_a_list_needs(api: ApiBench):
     assert details == {
         "name": BASE, "description": "说明", "embedding_model": "embed", "vector_store": "milvus", "file_count": 1,
         **cut,
+        "answering": dict.fromkeys(("when_nothing_found", "sufficient_relevance", "strategy", "preset")),
     }  # fmt: skip
 
 
