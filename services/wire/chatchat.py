@@ -91,6 +91,7 @@ class GroundedChatRequest(Body):
     sufficient_relevance: float | None = Field(
         default=None, ge=0, le=1, description="Ours: strict and cautious: the least that is answered from."
     )
+    search_mode: SearchModeName = Field(default="hybrid", description=_SEARCH_MODE)
     strategy: str | None = Field(
         default=None,
         description="Ours: auto, stuff, map_reduce, refine or map_rerank; None: the setting.",

@@ -167,3 +167,12 @@ async def test_a_mode_that_does_not_exist_is_malformed(real: ApiBench):
     await real.filled()
     body = {"query": "年假", "knowledge_base_name": BASE, "search_mode": "magic"}
     assert (await real.post("/knowledge_base/search_docs", body)).status_code == 422
+
+
+async def test_an_answer_is_searched_for_in_the_mode_that_is_asked(real: ApiBench):
+    await real.filled()
+    await real.upload(MANUAL)
+    body = {"query": "TX-4410B", "knowledge_base_name": BASE, "top_k": 5, "search_mode": "exact"}
+    last = (await real.events("/chat/knowledge_base_chat", body))[-1]
+    assert [citation["file_name"] for citation in last["citations"]] == [MANUAL[0]]
+    assert (await real.events("/chat/knowledge_base_chat", {**body, "query": "TX-4410"}))[-1]["citations"] == []

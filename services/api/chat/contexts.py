@@ -11,7 +11,7 @@ from services.api.chat.fencing import fenced, inert
 from services.api.domain.knowledge import Citation, Hit, KnowledgeBase, Place
 from services.api.domain.names import KnowledgeBaseName
 from services.api.domain.ports import Retriever
-from services.api.domain.retrieval import Query, Retrieved, Wording
+from services.api.domain.retrieval import Query, Retrieved, SearchMode, Wording
 
 CITED = re.compile(r"\[\s*(\d{1,6}(?:[\s,，、]+\d{1,6})*)\s*\]")
 """[1], [1, 2]: what an answer cites; the group holds the numbers."""
@@ -34,32 +34,33 @@ _WORDS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How passages are looked for, whatever the question; the names are those of `Query`."""
+
+    top_k: int
+    min_similarity: float = 0.0
+    widen_chars: int = 0
+    mode: SearchMode = SearchMode.HYBRID
+
+
 class KnowledgeContext:
     """Passages of knowledge bases, one or several, or of one temporary base."""
 
-    def __init__(
-        self,
-        retriever: Retriever,
-        bases: Sequence[KnowledgeBase],
-        *,
-        top_k: int,
-        min_similarity: float,
-        widen_chars: int = 0,
-    ) -> None:
+    def __init__(self, retriever: Retriever, bases: Sequence[KnowledgeBase], reach: Reach) -> None:
         self._retriever = retriever
         self._bases = {base.id: base for base in bases}
-        self._top_k = top_k
-        self._min_similarity = min_similarity
-        self._widen_chars = widen_chars
+        self._reach = reach
 
     async def gather(self, question: str, wordings: tuple[Wording, ...] = ()) -> Retrieved:
         query = Query(
             question,
             tuple(self._bases.values()),
-            self._top_k,
-            self._min_similarity,
-            widen_chars=self._widen_chars,
+            self._reach.top_k,
+            self._reach.min_similarity,
+            widen_chars=self._reach.widen_chars,
             wordings=wordings,
+            mode=self._reach.mode,
         )
         return await self._retriever.retrieve(query)
 

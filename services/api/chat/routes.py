@@ -13,7 +13,7 @@ from services.api.chat import render
 from services.api.chat.answering import Grounded, Plain
 from services.api.chat.asking import Asking
 from services.api.chat.choosing import Choosing
-from services.api.chat.contexts import KnowledgeContext
+from services.api.chat.contexts import KnowledgeContext, Reach
 from services.api.chat.recording import TurnHead
 from services.api.chat.responding import ChatDefaults, ChatParts, links_base, respond
 from services.api.conversations.service import new_turn_id
@@ -21,6 +21,7 @@ from services.api.domain.answering import ChatEvent, Manner, Question, Sampling
 from services.api.domain.conversation import ConversationId, Message
 from services.api.domain.knowledge import AnsweringChoice, KnowledgeBase
 from services.api.domain.names import KnowledgeBaseName, TemporaryId
+from services.api.domain.retrieval import SearchMode
 from services.api.knowledge.render import similarity_floor
 from services.api.knowledge.routes import TAG as KNOWLEDGE_TAG
 from services.foundation.errors import InvalidRequest
@@ -107,8 +108,8 @@ class _Chat:
         floor = similarity_floor(body.score_threshold) if asked else self._defaults.min_similarity
         asking = self._asking(body, bases[0].answering)
         top_k = asking.top_k(body.top_k)
-        wide = self._defaults.widen_chars
-        context = KnowledgeContext(self._parts.retriever, bases, top_k=top_k, min_similarity=floor, widen_chars=wide)
+        reach = Reach(top_k, floor, self._defaults.widen_chars, SearchMode(body.search_mode))
+        context = KnowledgeContext(self._parts.retriever, bases, reach)
         question = Question(
             text=_asked(body.query),
             model=body.model_name or self._defaults.model,
@@ -148,13 +149,8 @@ class _OpenAIBase:
     async def completions(self, knowledge_base_name: str, body: ChatCompletionRequest, request: Request) -> Response:
         base = await self._parts.knowledge.get(KnowledgeBaseName.parse(knowledge_base_name))
         defaults = self._defaults
-        context = KnowledgeContext(
-            self._parts.retriever,
-            [base],
-            top_k=defaults.top_k,
-            min_similarity=defaults.min_similarity,
-            widen_chars=defaults.widen_chars,
-        )
+        reach = Reach(defaults.top_k, defaults.min_similarity, defaults.widen_chars)
+        context = KnowledgeContext(self._parts.retriever, [base], reach)
         language = language_of(request, self._defaults.language)
         question = replace(_openai_question(body), manner=_manner(base.answering, language))
         events: AsyncIterator[ChatEvent] = Grounded(self._parts.speaker, context).answer(question)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.api.chat.answering import Grounded, Plain
-from services.api.chat.contexts import KnowledgeContext
+from services.api.chat.contexts import KnowledgeContext, Reach
 from services.api.domain.answering import Approach, ChatEvent, Citations, Finished, Question, Sampling, Token
 from services.api.domain.knowledge import Hit
 from services.foundation.errors import NoWorker, PromptNotFound
@@ -17,7 +17,7 @@ from tests.unit.api.chat.samples import BASE, ListRetriever, hit, said, speaker
 
 def grounded(model: FakeChatModel, *hits: Hit) -> tuple[Grounded, ListRetriever]:
     retriever = ListRetriever(*hits)
-    return Grounded(speaker(model), KnowledgeContext(retriever, [BASE], top_k=3, min_similarity=0.0)), retriever
+    return Grounded(speaker(model), KnowledgeContext(retriever, [BASE], Reach(3))), retriever
 
 
 async def read(events: Any) -> list[ChatEvent]:

@@ -6,26 +6,28 @@ from dataclasses import replace
 
 import pytest
 
-from services.api.chat.contexts import KnowledgeContext, numbered_context, quoted
+from services.api.chat.contexts import KnowledgeContext, Reach, numbered_context, quoted
 from services.api.domain.knowledge import Hit, Place
+from services.api.domain.retrieval import SearchMode
 from tests.unit.api.chat.samples import BASE, ListRetriever, hit
 
 
 def shown(*hits: Hit, language: str = "zh-CN") -> str:
-    context = KnowledgeContext(ListRetriever(), [BASE], top_k=3, min_similarity=0.0)
+    context = KnowledgeContext(ListRetriever(), [BASE], Reach(3))
     return numbered_context(context.cite(hits), language)
 
 
 async def test_asks_the_retriever_for_this_base():
     retriever = ListRetriever(hit("一"))
-    found = await KnowledgeContext(retriever, [BASE], top_k=7, min_similarity=0.25).gather("问")
+    found = await KnowledgeContext(retriever, [BASE], Reach(7, 0.25, 300, SearchMode.EXACT)).gather("问")
     assert [each.chunk.text for each in found.hits] == ["一"]
     (query,) = retriever.queries
     assert (query.text, query.knowledge_bases, query.top_k, query.min_similarity) == ("问", (BASE,), 7, 0.25)
+    assert (query.widen_chars, query.mode) == (300, SearchMode.EXACT)
 
 
 def test_citations_are_numbered_from_one_in_order():
-    context = KnowledgeContext(ListRetriever(), [BASE], top_k=3, min_similarity=0.0)
+    context = KnowledgeContext(ListRetriever(), [BASE], Reach(3))
     first, second = context.cite([hit("一", similarity=0.2), hit("二", file="b.md", place=Place(), similarity=0.9)])
     assert (first.number, first.excerpt, first.similarity) == (1, "一", 0.2)
     assert (second.number, str(second.file_name), str(second.knowledge_base)) == (2, "b.md", "产品 手册")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.api.chat.answering import Grounded
-from services.api.chat.contexts import KnowledgeContext
+from services.api.chat.contexts import KnowledgeContext, Reach
 from services.api.chat.nothing_found import AnyHit, LikelyHit, Sufficiency
 from services.api.chat.speaking import Speaker
 from services.api.domain.answering import Approach, ChatEvent, Citations, Finished, Manner, Question, Token
@@ -35,7 +35,7 @@ class AtLeast:
 
 
 async def asked(voice: Speaker, question: Question, *hits: Hit, enough: Sufficiency | None = None) -> list[ChatEvent]:
-    context = KnowledgeContext(ListRetriever(*hits), [BASE], top_k=3, min_similarity=0.0)
+    context = KnowledgeContext(ListRetriever(*hits), [BASE], Reach(3))
     return [event async for event in Grounded(voice, context, enough).answer(question)]
 
 
@@ -119,13 +119,13 @@ def test_any_hit_suffices_and_none_does_not():
 
 @pytest.mark.parametrize("name", ["map_reduce", "map_rerank", "refine"])
 def test_a_model_that_only_quotes_is_refused_before_the_answer_begins(name: str):
-    context = KnowledgeContext(ListRetriever(), [BASE], top_k=3, min_similarity=0.0)
+    context = KnowledgeContext(ListRetriever(), [BASE], Reach(3))
     with pytest.raises(WritingNeeded, match=name):
         Grounded(speaker(FakeChatModel(), rewrites=False), context).answer(question(strategy=name))
 
 
 def test_an_unknown_strategy_is_refused_and_the_known_ones_named():
-    context = KnowledgeContext(ListRetriever(), [BASE], top_k=3, min_similarity=0.0)
+    context = KnowledgeContext(ListRetriever(), [BASE], Reach(3))
     with pytest.raises(UnknownVariant, match="auto, map_reduce, map_rerank, refine, stuff"):
         Grounded(speaker(FakeChatModel()), context).answer(question(strategy="magic"))
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from services.api.chat.answering import Grounded, Plain
-from services.api.chat.contexts import KnowledgeContext
+from services.api.chat.contexts import KnowledgeContext, Reach
 from services.api.chat.recording import Recorder, TurnHead
 from services.api.domain.answering import Question, Token
 from services.api.domain.conversation import ConversationId, Turn, TurnId
@@ -54,7 +54,7 @@ async def test_a_whole_turn_is_kept_and_passed_on_unchanged():
 async def test_citations_are_kept_as_they_were_sent():
     kept = Kept()
     recorder = Recorder(kept.write)
-    context = KnowledgeContext(ListRetriever(hit("甲")), [BASE], top_k=1, min_similarity=0.0)
+    context = KnowledgeContext(ListRetriever(hit("甲")), [BASE], Reach(1))
     answer = Grounded(speaker(FakeChatModel("答")), context).answer(Question("问", "m"))
     async for _ in recorder.recorded(answer, HEAD):
         pass

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from services.api.chat.contexts import KnowledgeContext
+from services.api.chat.contexts import KnowledgeContext, Reach
 from services.api.chat.render import (
     NOTHING_FOUND,
     chat_events,
@@ -26,7 +26,7 @@ from services.wire.openai import ChatChunk, ChatCompletion
 from tests.unit.api.chat.samples import BASE, ListRetriever, hit
 
 API = "http://127.0.0.1:7861/"
-CITED = KnowledgeContext(ListRetriever(), [BASE], top_k=3, min_similarity=0.0).cite(
+CITED = KnowledgeContext(ListRetriever(), [BASE], Reach(3)).cite(
     [hit('甲 "一"'), hit("乙", file="b&c.md", place=Place(heading=("总则",)), similarity=1.0)]
 )
 LINK = "knowledge_base/download_doc?knowledge_base_name=%E4%BA%A7%E5%93%81+%E6%89%8B%E5%86%8C&file_name="
@@ -101,7 +101,7 @@ async def test_nothing_found_is_marked_as_0_2_10_did(stream: bool):
 
 
 async def test_no_event_holds_a_line_break():
-    cited = KnowledgeContext(ListRetriever(), [BASE], top_k=1, min_similarity=0.0).cite([hit("甲\r\n乙\n\n丙")])
+    cited = KnowledgeContext(ListRetriever(), [BASE], Reach(1)).cite([hit("甲\r\n乙\n\n丙")])
     events = Events(Citations("q", cited), Token("一\n\n二\r三"), Finished("stop")).stream()
     for line in await lines(knowledge_events(events, API, stream=True)):
         assert "\n" not in line
@@ -221,7 +221,7 @@ async def test_closing_the_render_closes_the_answer(number: int):
 
 
 async def test_no_file_name_ends_the_text_of_its_link():
-    context = KnowledgeContext(ListRetriever(), [BASE], top_k=3, min_similarity=0.0)
+    context = KnowledgeContext(ListRetriever(), [BASE], Reach(3))
     named = answer(*context.cite([hit("x", file="a](b) [c].md")]))
     (line,) = [line async for line in knowledge_events(named, API, stream=False)]
     (document,) = json.loads(line)["docs"]

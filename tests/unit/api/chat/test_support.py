@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.api.chat.contexts import KnowledgeContext
+from services.api.chat.contexts import KnowledgeContext, Reach
 from services.api.chat.support import Support, support
 from services.api.domain.knowledge import Citation
 from tests.unit.api.chat.samples import BASE, ListRetriever, hit
@@ -16,7 +16,7 @@ REVENUE = "In 2023 the revenue of the group was 3.5 million euros. It grew by 7 
 
 
 def cited(*texts: str) -> tuple[Citation, ...]:
-    context = KnowledgeContext(ListRetriever(), [BASE], top_k=9, min_similarity=0.0)
+    context = KnowledgeContext(ListRetriever(), [BASE], Reach(9))
     return context.cite([hit(text) for text in texts])
 
 

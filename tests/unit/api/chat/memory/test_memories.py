@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.api.chat.answering import Grounded, Plain
-from services.api.chat.contexts import KnowledgeContext
+from services.api.chat.contexts import KnowledgeContext, Reach
 from services.api.chat.memory import MEMORIES
 from services.api.chat.speaking import Speaker, Summaries
 from services.api.chat.strategies.packing import MESSAGE_TOKENS, estimate_tokens
@@ -159,7 +159,7 @@ async def test_the_condenser_sees_what_the_model_is_not_shown():
     model, retriever = FakeChatModel("答"), ListRetriever(hit("甲"))
     history = said("2018年第一季度的收益率是多少？", "1%")
     question = Question("那第二季度呢？", "m", history=history, manner=Manner(history_turns=0))
-    context = KnowledgeContext(retriever, [BASE], top_k=3, min_similarity=0.0)
+    context = KnowledgeContext(retriever, [BASE], Reach(3))
     assert [event async for event in Grounded(speaker(model), context).answer(question)]
     assert retriever.queries[0].text == "2018年第二季度的收益率是多少？"
     assert len(model.requests[0].messages) == 1
@@ -173,7 +173,7 @@ async def test_a_plain_answer_is_shown_what_the_memory_recalls():
 
 async def test_without_a_model_nothing_is_summarised():
     model = FakeChatModel()
-    context = KnowledgeContext(ListRetriever(), [BASE], top_k=3, min_similarity=0.0)
+    context = KnowledgeContext(ListRetriever(), [BASE], Reach(3))
     question = asking(when_nothing_found="strict", memory="running_summary")
     assert [event async for event in Grounded(speaker(model, memory_recent=2), context).answer(question)]
     assert model.requests == []

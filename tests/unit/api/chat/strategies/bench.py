@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from services.api.chat.condensing import RuleCondenser
-from services.api.chat.contexts import KnowledgeContext
+from services.api.chat.contexts import KnowledgeContext, Reach
 from services.api.chat.speaking import Speaker
 from services.api.chat.strategies import STRATEGIES
 from services.api.chat.strategies.base import Grounding
@@ -31,7 +31,7 @@ def speaker(model: ChatModel, *, rewrites: bool = True, context_tokens: int = 81
 
 def grounding(*texts: str, **more: Any) -> Grounding:
     """Passages that are each longer than half a group."""
-    context = KnowledgeContext(ListRetriever(), [BASE], top_k=3, min_similarity=0.0)
+    context = KnowledgeContext(ListRetriever(), [BASE], Reach(3))
     question = Question(ASKED, "m", **more)
     return Grounding(question, ASKED, context.cite([hit(text) for text in texts]), question.history)
 
