@@ -95,7 +95,8 @@ async def test_bases_of_before_are_kept_and_do_not_expire(path):
     await run_once(path, make_base())
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("DROP TABLE file_summaries")
-        connection.execute("ALTER TABLE knowledge_bases DROP COLUMN expires_at")
+        for column in ("answering", "expires_at"):
+            connection.execute(f"ALTER TABLE knowledge_bases DROP COLUMN {column}")
     set_revision(path, "0005")
     storage = storage_at(path)
     await storage.start()
