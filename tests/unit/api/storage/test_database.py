@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import gc
 import sqlite3
 import sys
@@ -18,7 +19,7 @@ from sqlalchemy.schema import CreateTable
 
 from services.api.domain.conversation import Conversation, ConversationId
 from services.api.domain.ingestion import Hold, IngestJob, Progress, Stage
-from services.api.domain.knowledge import SplitterChoice
+from services.api.domain.knowledge import AnsweringChoice, SplitterChoice
 from services.api.storage.database import SqlStorage
 from services.api.storage.tables import Record
 from services.foundation.errors import InvalidSetting, StoreFailed
@@ -53,7 +54,7 @@ async def test_what_was_committed_is_there_after_a_restart(path):
     storage = storage_at(path)
     await storage.start()
     async with storage.begin() as work:
-        assert await work.knowledge_bases.all() == [make_base()]
+        assert await work.knowledge_bases.all() == [dataclasses.replace(make_base(), answering=AnsweringChoice())]
     await storage.stop()
     assert [file.name for file in path.parent.iterdir()] == ["info.db"]
 
@@ -101,7 +102,7 @@ async def test_bases_of_before_are_kept_and_do_not_expire(path):
     storage = storage_at(path)
     await storage.start()
     async with storage.begin() as work:
-        assert await work.knowledge_bases.all() == [make_base()]
+        assert await work.knowledge_bases.all() == [dataclasses.replace(make_base(), answering=AnsweringChoice())]
         assert await work.knowledge_bases.temporary() == []
         assert await work.summaries.of_base(make_base().id) == {}
     await storage.stop()
