@@ -54,7 +54,7 @@ async def test_what_was_committed_is_there_after_a_restart(path):
     storage = storage_at(path)
     await storage.start()
     async with storage.begin() as work:
-        assert await work.knowledge_bases.all() == [dataclasses.replace(make_base(), answering=AnsweringChoice())]
+        assert await work.knowledge_bases.all() == [make_base()]
     await storage.stop()
     assert [file.name for file in path.parent.iterdir()] == ["info.db"]
 
