@@ -28,9 +28,18 @@ MORE_BASES_LIMIT = 20
 _NO_PRESET = ""
 
 
-def show_answering_settings(base: KnowledgeBaseDetails | None, others: Sequence[str], page: Page) -> Wishes:
-    """Draw the expander for a question to a base, or to the model alone; `others`: bases that can be read as well."""
-    texts, grounded = page.texts, base is not None
+def show_answering_settings(
+    base: KnowledgeBaseDetails | None, others: Sequence[str], page: Page, *, grounded: bool
+) -> Wishes:
+    """Draw the expander for a question to a base, if one is asked.
+
+    Args:
+        base: which is asked.
+        others: bases that can be read as well.
+        page: the page.
+        grounded: passages are read, of a base or of files; else the model is asked alone.
+    """
+    texts = page.texts
     options: AnsweringOptions | None = None
     with boundary(texts):
         options = options_of(page.client.answering_options(), base)
@@ -39,7 +48,7 @@ def show_answering_settings(base: KnowledgeBaseDetails | None, others: Sequence[
         own = own_preset(options, base)
         _begin(options, own)
     with st.expander(plain(texts("settings.more"))):
-        more_bases = choose_more_bases("chat-more-bases", others, page) if grounded else ()
+        more_bases = choose_more_bases("chat-more-bases", others, page)
         preset = _preset(options, own, texts)
         top_k = _top_k(preset, options, texts) if grounded else None
         temperature = _temperature(preset, texts)

@@ -56,6 +56,7 @@ def test_the_code_names_known_keys_and_no_key_is_idle() -> None:
         "failure.",
         "place.",
         "welcome.",
+        "period.",
         "arm.",
         "fate.",
         "stage.",
