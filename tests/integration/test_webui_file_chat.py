@@ -59,7 +59,7 @@ def warned(app: AppTest) -> str:
 def test_without_files_nothing_can_be_asked_and_the_page_says_what_to_do(api: Script) -> None:
     app = page()
     assert app.chat_input[0].disabled
-    assert [text for text in app.markdown if "左侧放入" in text.value]
+    assert [text for text in app.markdown if "侧栏放入" in text.value]
     assert "最后一次使用后 2 小时删除" in sidebar(app)
     assert {box.key for box in app.selectbox} == {"model", "preset", "strategy", "policy", "memory"}
     assert ".pdf" in {f".{kind.lstrip('.')}" for kind in app.file_uploader[0].allowed_type}
@@ -118,7 +118,7 @@ def test_a_question_to_an_expired_set_is_not_asked(api: Script) -> None:
     before = len(api.asked)
     api.temporary.clear()
     asked(app, "再问")
-    assert "在左侧重新放入" in warned(app)
+    assert "在侧栏重新放入" in warned(app)
     assert len(api.asked) == before
 
 

@@ -150,6 +150,12 @@ def _knowledge(app: FastAPI, script: Script) -> None:  # noqa: C901 - a list of 
         del script.bases[name]
         return _ok()
 
+    @app.post("/knowledge_base/update_answering")
+    async def update_answering(body: Json) -> JSONResponse:
+        known(body["knowledge_base_name"])["answering"] = body["answering"]
+        script.asked.append(body)
+        return _ok()
+
     @app.get("/knowledge_base/files")
     async def files(knowledge_base_name: str) -> JSONResponse:
         return _ok(list(known(knowledge_base_name)["files"].values()))

@@ -109,7 +109,7 @@ def _preset(options: AnsweringOptions | None, own: PresetBody | None, texts: Tex
         return None
 
     def label(name: str) -> str:
-        word = texts("settings.no_preset") if name == _NO_PRESET else _word("preset", name, texts)
+        word = texts("settings.no_preset") if name == _NO_PRESET else word_of("preset", name, texts)
         return texts("settings.default", choice=word) if own is not None and name == own.name else word
 
     # No question can undo what its base says: it can only name another preset.
@@ -168,7 +168,7 @@ def _named(kind: str, names: Sequence[str], default: str, texts: Texts) -> str |
     """A choice by name; None where it is what holds anyway."""
 
     def label(name: str) -> str:
-        word = _word(kind, name, texts)
+        word = word_of(kind, name, texts)
         return texts("settings.default", choice=word) if name == default else word
 
     keep_choice(kind, names, default)
@@ -183,7 +183,7 @@ def _named(kind: str, names: Sequence[str], default: str, texts: Texts) -> str |
     return None if chosen == default else chosen
 
 
-def _word(kind: str, name: str, texts: Texts) -> str:
+def word_of(kind: str, name: str, texts: Texts) -> str:
     """What a person calls it; a name we do not know stands for itself."""
     key = f"{kind}.{name}"
     return texts(key) if key in texts else name

@@ -42,7 +42,7 @@ def show_temporary_files(page: Page) -> str | None:
         session.upload_round += 1  # a new uploader: the page keeps no bytes of the files
         st.rerun()
     for name, sentence in unlisted(known, listed):
-        st.caption(f":red[✗] **{plain(name)}** {plain(sentence)}")
+        st.caption(_failed(name, sentence))
     if listed:
         _show_list(known, listed, page)
         if st.button(plain(texts("temporary.remove")), key="remove-files", icon=":material/delete:", type="tertiary"):
@@ -122,9 +122,17 @@ def _show_list(known: FileSet, first: Sequence[FileDetails], page: Page) -> None
 
 
 def _line(file: FileDetails, page: Page) -> str:
+    if file.failure:
+        return _failed(file.name, file.failure)
     said = f"**{plain(file.name)}** {plain(state_of(file, page.texts))}"
     remarks = remarks_of(file, page.texts)
     return f"{said} · {plain(remarks)}" if remarks else said
+
+
+def _failed(name: str, sentence: str) -> str:
+    """Most sentences name the file they are about."""
+    named = "" if name in sentence else f"**{plain(name)}** "
+    return f":red[✗] {named}{plain(sentence)}"
 
 
 def _period(page: Page) -> str:

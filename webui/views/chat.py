@@ -69,11 +69,12 @@ def _welcome(choices: ChatChoices, page: Page) -> None:
     texts = page.texts
     st.space("large")
     st.markdown(f"### {plain(texts('welcome.title'))}", anchors=False, text_alignment="center")
-    st.markdown(plain(texts("welcome.lead")), text_alignment="center")
-    steps = ("drop", "sources") if choices.mode is Mode.FILES else ("ask", "sources", "add")
+    of_files = choices.mode is Mode.FILES
+    st.markdown(plain(texts("welcome.lead_files" if of_files else "welcome.lead")), text_alignment="center")
+    steps = ("drop", "sources") if of_files else ("ask", "sources", "add")
     for step in steps:
         st.markdown(f"{plain(texts(f'welcome.{step}'))}", text_alignment="center")
-    if choices.mode is Mode.FILES:
+    if of_files:
         return
     if choices.mode is Mode.KNOWLEDGE and choices.base is None:
         st.info(plain(texts("welcome.no_base")), icon=":material/info:")
