@@ -70,3 +70,18 @@ class TestAnswering:
         app.number_input(key="answering-samples-threshold-0.2").set_value(None)
         app.button(key="answering-save").click().run()
         assert set(api.asked[-1]["answering"].values()) == {None}
+
+
+class TestSearchMode:
+    @pytest.mark.parametrize("mode", ["exact", "fuzzy", "semantic"])
+    def test_a_search_looks_as_it_is_asked_to(self, api: Script, mode: str) -> None:
+        app = page()
+        assert app.selectbox(key="search-mode").options == ["混合", "精确", "模糊", "语义"]
+        app.text_input(key="search-query").set_value("部署")
+        app.selectbox(key="search-mode").set_value(mode).run()
+        assert not app.exception
+        assert api.asked[-1] == {
+            "query": "部署", "knowledge_base_name": "samples", "top_k": 5, "search_mode": mode,
+        }  # fmt: skip
+        app.selectbox(key="search-mode").set_value("hybrid").run()
+        assert "search_mode" not in api.asked[-1]

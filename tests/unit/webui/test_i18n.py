@@ -57,6 +57,7 @@ def test_the_code_names_known_keys_and_no_key_is_idle() -> None:
         "place.",
         "welcome.",
         "period.",
+        "search_mode.",
         "arm.",
         "fate.",
         "stage.",
