@@ -8,6 +8,7 @@ import pytest
 import streamlit
 from streamlit.testing.v1 import AppTest
 
+from services.foundation.errors import NoWorker
 from tests.integration.webui_api import Script, serving, with_samples
 
 
@@ -85,3 +86,43 @@ class TestSearchMode:
         }  # fmt: skip
         app.selectbox(key="search-mode").set_value("hybrid").run()
         assert "search_mode" not in api.asked[-1]
+
+
+class TestSummary:
+    def selected(self) -> AppTest:
+        def draw() -> None:
+            import streamlit as st
+
+            from services.foundation.settings.tree import Knowledge
+            from webui.app import _client
+            from webui.components.file_summary import show_summary
+            from webui.i18n import texts_in
+            from webui.page import Limits, Page
+
+            page = Page(texts_in("zh-CN"), _client("zh-CN"), st.sidebar, "", "samples", Limits.of(Knowledge()))
+            show_summary("samples", page.client.files("samples")[0], page)
+
+        return AppTest.from_function(draw, default_timeout=15).run()
+
+    def test_a_file_is_summarised_and_the_summary_shown_as_text(self, api: Script) -> None:
+        api.excerpt = "部署分三步。![x](http://canary.invalid/x.png)"
+        app = self.selected()
+        assert [text for text in app.caption if text.value == "这个文件还没有摘要。"]
+        app.button(key="summarise").click().run()
+        assert not app.exception
+        assert api.asked[-1] == {"knowledge_base_name": "samples", "file_name": "手册.pdf"}
+        assert app.markdown[1].value.startswith("部署分三步。")
+        assert "![" not in app.markdown[1].value
+        assert [text for text in app.caption if r"由模型 qwen3 写于 2026\-11\-21 08\:30" in text.value]
+        assert app.button(key="summarise").label == "重新生成摘要"
+
+    def test_a_summary_that_fails_is_a_sentence(self, api: Script) -> None:
+        api.failure = NoWorker(model="qwen3")
+        app = self.selected()
+        app.button(key="summarise").click().run()
+        assert "目前没有工作进程提供模型 qwen3" in app.error[0].value
+        assert [text for text in app.caption if text.value == "这个文件还没有摘要。"]
+
+    def test_what_is_not_indexed_cannot_be_summarised(self, api: Script) -> None:
+        api.bases["samples"]["files"]["手册.pdf"]["chunk_count"] = 0
+        assert self.selected().button(key="summarise").disabled

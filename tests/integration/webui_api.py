@@ -114,6 +114,7 @@ def create(script: Script) -> FastAPI:
         return JSONResponse(envelope_body(error, "r1", language_of(request, "zh-CN")))
 
     _knowledge(app, script)
+    _summaries(app, script)
     _temporary(app, script)
     _conversations(app, script)
     _chat(app, script)
@@ -213,6 +214,22 @@ def _knowledge(app: FastAPI, script: Script) -> None:  # noqa: C901 - a list of 
     async def explain(body: Json) -> JSONResponse:
         script.asked.append(body)
         return _ok({"documents": found(), "why": why(body["query"], script)})
+
+
+def _summaries(app: FastAPI, script: Script) -> None:
+    @app.post("/knowledge_base/kb_summary_api/summary_file_to_vector_store")
+    async def summarise(body: Json, request: Request) -> Response:
+        async def events() -> AsyncIterator[str]:
+            name = body["file_name"]
+            if script.failure is not None:
+                yield json.dumps({**envelope_body(script.failure, "r1", language_of(request, "zh-CN")), "doc": name})
+                return
+            summary = {"text": script.excerpt, "model": "qwen3", "kind": "written", "created_at": WHEN}
+            script.bases[body["knowledge_base_name"]]["files"][name]["summary"] = summary
+            yield json.dumps({"code": 200, "msg": "ok", "doc": name, "summary": summary})
+
+        script.asked.append(body)
+        return event_response(events(), failure=lambda e: json.dumps(envelope_body(e, "r1", "zh-CN")))
 
 
 def _temporary(app: FastAPI, script: Script) -> None:  # noqa: C901 - a list of endpoints

@@ -58,6 +58,7 @@ def test_the_code_names_known_keys_and_no_key_is_idle() -> None:
         "welcome.",
         "period.",
         "search_mode.",
+        "summary.",
         "arm.",
         "fate.",
         "stage.",
