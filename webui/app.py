@@ -11,7 +11,7 @@ from webui.components.failures import boundary
 from webui.components.frame import languages_from, show_frame
 from webui.i18n import texts_in
 from webui.markdown import plain
-from webui.page import Page
+from webui.page import Limits, Page
 from webui.state import current, publish, reconcile
 from webui.views.chat import show_chat
 from webui.views.knowledge import show_knowledge
@@ -47,7 +47,7 @@ def main() -> None:
         sidebar=show_frame(chosen, pages, address, texts),
         api_url=settings.server.api.url,
         default_base=settings.knowledge.default_base,
-        upload_limit_mib=max(1, settings.knowledge.file_limit_bytes // 2**20),
+        limits=Limits.of(settings.knowledge),
     )
     with boundary(texts):
         chosen.run()

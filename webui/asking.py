@@ -9,6 +9,7 @@ from typing import TypeVar
 from services.wire.chatchat import (
     AnsweringOptions,
     ChatRequest,
+    FileChatRequest,
     HistoryItem,
     KnowledgeBaseChatRequest,
     KnowledgeBaseDetails,
@@ -48,20 +49,28 @@ class Wishes:
 
 @dataclass(frozen=True, slots=True)
 class ChatChoices:
-    """What was chosen. `model` and `base` are None where there is nothing to choose from."""
+    """What was chosen. `model` and `base` are None where there is nothing to choose from.
+
+    Attributes:
+        files: the id of the conversation's files, once they can be asked about.
+    """
 
     mode: Mode
     model: ServedModelBody | None
     base: KnowledgeBaseDetails | None
     wishes: Wishes = Wishes()
+    files: str | None = None
 
     @property
     def can_ask(self) -> bool:
         """There is what an answer needs."""
-        return self.model is not None and (self.mode is Mode.MODEL or self.base is not None)
+        source = {Mode.KNOWLEDGE: self.base, Mode.FILES: self.files, Mode.MODEL: self.model}[self.mode]
+        return self.model is not None and source is not None
 
 
-def request_for(question: str, choices: ChatChoices, session: Session) -> ChatRequest | KnowledgeBaseChatRequest:
+def request_for(
+    question: str, choices: ChatChoices, session: Session
+) -> ChatRequest | KnowledgeBaseChatRequest | FileChatRequest:
     """The body of the question, by mode."""
     wishes = choices.wishes
     said = {"preset": wishes.preset, "temperature": wishes.temperature, "memory": wishes.memory}
@@ -71,10 +80,13 @@ def request_for(question: str, choices: ChatChoices, session: Session) -> ChatRe
         "model_name": choices.model.name if choices.model else None,
         "conversation_id": session.address.conversation if session.address else "",
     }
-    if choices.base is None:
+    if choices.base is None and choices.files is None:
         return ChatRequest.model_validate(body | _given(said))
     said |= {"top_k": wishes.top_k, "strategy": wishes.strategy, "when_nothing_found": wishes.when_nothing_found}
-    body |= {"knowledge_base_name": choices.base.name, "explain": True}
+    body["explain"] = True
+    if choices.base is None:
+        return FileChatRequest.model_validate(body | {"knowledge_id": choices.files} | _given(said))
+    body["knowledge_base_name"] = choices.base.name
     if wishes.more_bases:
         body["more_knowledge_bases"] = list(wishes.more_bases)
     return KnowledgeBaseChatRequest.model_validate(body | _given(said))

@@ -12,6 +12,7 @@ import streamlit as st
 
 from services.clients.chatchat import AnswerSources
 from services.wire.chatchat import CitationBody, ServedModelBody, TurnBody
+from webui.file_sets import FileSet
 
 TITLE_CHARS = 30
 _OWNER = re.compile(r"[A-Za-z0-9_-]{22,64}")
@@ -22,6 +23,7 @@ class Mode(enum.StrEnum):
     """What an answer is made from; the values are 0.2.10's chat types."""
 
     KNOWLEDGE = "knowledge_base_chat"
+    FILES = "file_chat"
     MODEL = "llm_chat"
 
 
@@ -92,6 +94,7 @@ class Session:
         suggestion: a question clicked instead of typed.
         uploads: outcomes of the last upload to `uploads_base`.
         upload_round: counts up to empty the uploader.
+        file_sets: conversation (empty: one that is not opened yet) → the files of its file chat.
     """
 
     address: Address | None = None
@@ -101,6 +104,7 @@ class Session:
     uploads: list[UploadOutcome] = field(default_factory=list)
     uploads_base: str = ""
     upload_round: int = 0
+    file_sets: dict[str, FileSet] = field(default_factory=dict)
 
 
 def current() -> Session:
@@ -175,7 +179,7 @@ def title_of(question: str) -> str:
 def turn_of(body: TurnBody) -> Turn:
     """A stored turn as the page shows it; one without an answer was broken off."""
     ending = Ending.WHOLE if body.answer else Ending.STOPPED
-    mode = Mode.KNOWLEDGE if body.chat_type == Mode.KNOWLEDGE else Mode.MODEL
+    mode = Mode(body.chat_type) if body.chat_type in set(Mode) else Mode.MODEL
     return Turn(body.question, body.answer, tuple(body.citations), ending, mode=mode)
 
 

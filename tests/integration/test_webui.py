@@ -312,5 +312,6 @@ class TestBrowser:
         opened.get_by_test_id("stSidebar").get_by_role("link", name="知识库").click()
         expect(opened.get_by_text("有提示的文件（1 个）")).to_be_visible()
         opened.get_by_text("有提示的文件（1 个）").click()
-        expect(opened.get_by_test_id("stExpanderDetails").first).to_contain_text("canary")
+        remarks = opened.get_by_test_id("stExpander").filter(has_text="有提示的文件")
+        expect(remarks.get_by_test_id("stExpanderDetails")).to_contain_text("canary")
         assert foreign_links.count() == 0

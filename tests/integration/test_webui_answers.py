@@ -180,12 +180,13 @@ class TestSearch:
         def draw() -> None:
             import streamlit as st
 
+            from services.foundation.settings.tree import Knowledge
             from webui.app import _client
             from webui.i18n import texts_in
-            from webui.page import Page
+            from webui.page import Limits, Page
             from webui.views.knowledge import show_knowledge
 
             texts = texts_in("zh-CN")
-            show_knowledge(Page(texts, _client("zh-CN"), st.sidebar, "http://api", "samples", 1))
+            show_knowledge(Page(texts, _client("zh-CN"), st.sidebar, "http://api", "samples", Limits.of(Knowledge())))
 
         return AppTest.from_function(draw, default_timeout=15).run()

@@ -20,6 +20,7 @@ from services.foundation.errors import (
     InvalidName,
     KnowledgeBaseNotFound,
     NoWorker,
+    TemporaryFilesNotFound,
     UnreadableFile,
     WritingNeeded,
 )
@@ -37,6 +38,7 @@ class Script:
     """What the API knows, what it is told to do, and what it saw."""
 
     bases: dict[str, dict[str, Any]] = field(default_factory=dict)
+    temporary: dict[str, dict[str, Any]] = field(default_factory=dict)
     conversations: dict[str, dict[str, Any]] = field(default_factory=dict)
     engine: str = "openai_compatible"
     pieces: list[str] = field(default_factory=lambda: ["你好", "，世界。"])
@@ -57,13 +59,15 @@ class Script:
     def add_base(self, name: str, description: str = "", files: tuple[str, ...] = ()) -> None:
         self.bases[name] = {"description": description, "files": {file: _file(file, 1000) for file in files}}
 
-    def citation(self, base: str) -> dict[str, Any]:
-        file = next(iter(self.bases[base]["files"]), "手册.pdf")
-        return {
-            "number": 1, "knowledge_base": base, "file_name": file, "page": 12, "heading": self.heading,
-            "excerpt": self.excerpt, "similarity": 0.83, "chunk_id": "c1",
-            "url": "/knowledge_base/download_doc?knowledge_base_name=x&file_name=y&preview=true#page=12",
-        }  # fmt: skip
+    def citations(self, body: dict[str, Any]) -> list[dict[str, Any]]:
+        """The one passage that is found; nobody can open a file of a file chat."""
+        base = body.get("knowledge_base_name")
+        files = self.bases[base]["files"] if base else self.temporary[body["knowledge_id"]]
+        url = "/knowledge_base/download_doc?knowledge_base_name=x&file_name=y&preview=true#page=12" if base else ""
+        return [{
+            "number": 1, "knowledge_base": base or "", "file_name": next(iter(files), "手册.pdf"), "page": 12,
+            "heading": self.heading, "excerpt": self.excerpt, "similarity": 0.83, "chunk_id": "c1", "url": url,
+        }]  # fmt: skip
 
 
 def _file(name: str, size: int, **more: Any) -> dict[str, Any]:
@@ -92,6 +96,12 @@ def why(query: str, script: Script) -> dict[str, Any]:
     }
 
 
+def _chat_type(body: dict[str, Any]) -> str:
+    if "knowledge_id" in body:
+        return "file_chat"
+    return "knowledge_base_chat" if "knowledge_base_name" in body else "llm_chat"
+
+
 def _ok(value: Any = None) -> JSONResponse:
     return JSONResponse({"code": 200, "msg": "success", "data": value})
 
@@ -104,6 +114,8 @@ def create(script: Script) -> FastAPI:
         return JSONResponse(envelope_body(error, "r1", language_of(request, "zh-CN")))
 
     _knowledge(app, script)
+    _summaries(app, script)
+    _temporary(app, script)
     _conversations(app, script)
     _chat(app, script)
     return app
@@ -137,6 +149,12 @@ def _knowledge(app: FastAPI, script: Script) -> None:  # noqa: C901 - a list of 
     async def delete_base(name: Annotated[str, Body()]) -> JSONResponse:
         known(name)
         del script.bases[name]
+        return _ok()
+
+    @app.post("/knowledge_base/update_answering")
+    async def update_answering(body: Json) -> JSONResponse:
+        known(body["knowledge_base_name"])["answering"] = body["answering"]
+        script.asked.append(body)
         return _ok()
 
     @app.get("/knowledge_base/files")
@@ -198,6 +216,57 @@ def _knowledge(app: FastAPI, script: Script) -> None:  # noqa: C901 - a list of 
         return _ok({"documents": found(), "why": why(body["query"], script)})
 
 
+def _summaries(app: FastAPI, script: Script) -> None:
+    @app.post("/knowledge_base/kb_summary_api/summary_file_to_vector_store")
+    async def summarise(body: Json, request: Request) -> Response:
+        async def events() -> AsyncIterator[str]:
+            name = body["file_name"]
+            if script.failure is not None:
+                yield json.dumps({**envelope_body(script.failure, "r1", language_of(request, "zh-CN")), "doc": name})
+                return
+            summary = {"text": script.excerpt, "model": "qwen3", "kind": "written", "created_at": WHEN}
+            script.bases[body["knowledge_base_name"]]["files"][name]["summary"] = summary
+            yield json.dumps({"code": 200, "msg": "ok", "doc": name, "summary": summary})
+
+        script.asked.append(body)
+        return event_response(events(), failure=lambda e: json.dumps(envelope_body(e, "r1", "zh-CN")))
+
+
+def _temporary(app: FastAPI, script: Script) -> None:  # noqa: C901 - a list of endpoints
+    def files_of(ident: str) -> dict[str, Any]:
+        if ident not in script.temporary:
+            raise TemporaryFilesNotFound(id=ident)
+        return script.temporary[ident]
+
+    @app.post("/knowledge_base/upload_temp_docs")
+    async def upload(
+        request: Request, files: Annotated[list[UploadFile], File()], prev_id: Annotated[str | None, Form()] = None
+    ) -> JSONResponse:
+        ident = prev_id or f"t{len(script.temporary) + 1}"
+        kept = files_of(ident) if prev_id else script.temporary.setdefault(ident, {})
+        failed = []
+        for file in files:
+            name, content = file.filename or "", await file.read()
+            error = UnreadableFile(file=name, reason="it is broken") if b"broken" in content else None
+            if error is not None:
+                failed.append({name: envelope_body(error, "r1", language_of(request, "zh-CN"))["msg"]})
+            if b"refused" not in content:
+                kept[name] = _file(name, len(content), chunk_count=0 if error else 7, state="failed" if error else
+                                   "indexed", failure=next(iter(failed[-1].values())) if error else None)  # fmt: skip
+        script.asked.append({"upload": [file.filename for file in files], "prev_id": prev_id})
+        return _ok({"id": ident, "failed_files": failed})
+
+    @app.get("/knowledge_base/temp_docs")
+    async def files(knowledge_id: str) -> JSONResponse:
+        return _ok({"id": knowledge_id, "expires_at": WHEN, "files": list(files_of(knowledge_id).values())})
+
+    @app.post("/knowledge_base/delete_temp_docs")
+    async def delete(body: Json) -> JSONResponse:
+        files_of(body["knowledge_id"])
+        del script.temporary[body["knowledge_id"]]
+        return _ok()
+
+
 def _conversations(app: FastAPI, script: Script) -> None:
     @app.get("/models")
     async def models() -> JSONResponse:
@@ -243,7 +312,7 @@ def _conversations(app: FastAPI, script: Script) -> None:
 def _chat(app: FastAPI, script: Script) -> None:  # noqa: C901 - a list of endpoints
     async def events(body: dict[str, Any], key: str) -> AsyncIterator[str]:
         said: list[str] = []
-        citations = [script.citation(body["knowledge_base_name"])] if key == "answer" else []
+        citations = script.citations(body) if key == "answer" else []
         try:
             for piece in script.pieces:
                 await asyncio.sleep(script.piece_seconds)
@@ -266,7 +335,7 @@ def _chat(app: FastAPI, script: Script) -> None:  # noqa: C901 - a list of endpo
             kept = script.conversations.get(body.get("conversation_id", ""))
             if kept is not None:
                 kept["turns"].append({
-                    "id": "t", "chat_type": "llm_chat" if key == "text" else "knowledge_base_chat",
+                    "id": "t", "chat_type": _chat_type(body),
                     "question": body["query"], "answer": "".join(said), "citations": citations, "created_at": WHEN,
                 })  # fmt: skip
 
@@ -282,6 +351,12 @@ def _chat(app: FastAPI, script: Script) -> None:  # noqa: C901 - a list of endpo
     @app.post("/chat/chat")
     async def chat(request: Request, body: Json) -> Response:
         return answer(body, "text", request)
+
+    @app.post("/chat/file_chat")
+    async def file_chat(request: Request, body: Json) -> Response:
+        if body["knowledge_id"] not in script.temporary:
+            raise TemporaryFilesNotFound(id=body["knowledge_id"])
+        return answer(body, "answer", request)
 
     @app.post("/chat/knowledge_base_chat")
     async def knowledge_base_chat(request: Request, body: Json) -> Response:

@@ -28,9 +28,18 @@ MORE_BASES_LIMIT = 20
 _NO_PRESET = ""
 
 
-def show_answering_settings(base: KnowledgeBaseDetails | None, others: Sequence[str], page: Page) -> Wishes:
-    """Draw the expander for a question to a base, or to the model alone; `others`: bases that can be read as well."""
-    texts, grounded = page.texts, base is not None
+def show_answering_settings(
+    base: KnowledgeBaseDetails | None, others: Sequence[str], page: Page, *, grounded: bool
+) -> Wishes:
+    """Draw the expander for a question to a base, if one is asked.
+
+    Args:
+        base: which is asked.
+        others: bases that can be read as well.
+        page: the page.
+        grounded: passages are read, of a base or of files; else the model is asked alone.
+    """
+    texts = page.texts
     options: AnsweringOptions | None = None
     with boundary(texts):
         options = options_of(page.client.answering_options(), base)
@@ -39,7 +48,7 @@ def show_answering_settings(base: KnowledgeBaseDetails | None, others: Sequence[
         own = own_preset(options, base)
         _begin(options, own)
     with st.expander(plain(texts("settings.more"))):
-        more_bases = choose_more_bases("chat-more-bases", others, page) if grounded else ()
+        more_bases = choose_more_bases("chat-more-bases", others, page)
         preset = _preset(options, own, texts)
         top_k = _top_k(preset, options, texts) if grounded else None
         temperature = _temperature(preset, texts)
@@ -100,7 +109,7 @@ def _preset(options: AnsweringOptions | None, own: PresetBody | None, texts: Tex
         return None
 
     def label(name: str) -> str:
-        word = texts("settings.no_preset") if name == _NO_PRESET else _word("preset", name, texts)
+        word = texts("settings.no_preset") if name == _NO_PRESET else word_of("preset", name, texts)
         return texts("settings.default", choice=word) if own is not None and name == own.name else word
 
     # No question can undo what its base says: it can only name another preset.
@@ -159,7 +168,7 @@ def _named(kind: str, names: Sequence[str], default: str, texts: Texts) -> str |
     """A choice by name; None where it is what holds anyway."""
 
     def label(name: str) -> str:
-        word = _word(kind, name, texts)
+        word = word_of(kind, name, texts)
         return texts("settings.default", choice=word) if name == default else word
 
     keep_choice(kind, names, default)
@@ -174,7 +183,7 @@ def _named(kind: str, names: Sequence[str], default: str, texts: Texts) -> str |
     return None if chosen == default else chosen
 
 
-def _word(kind: str, name: str, texts: Texts) -> str:
+def word_of(kind: str, name: str, texts: Texts) -> str:
     """What a person calls it; a name we do not know stands for itself."""
     key = f"{kind}.{name}"
     return texts(key) if key in texts else name

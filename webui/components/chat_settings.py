@@ -10,6 +10,7 @@ from services.wire.chatchat import KnowledgeBaseDetails, ServedModelBody
 from webui.asking import ChatChoices
 from webui.components.answering_settings import show_answering_settings
 from webui.components.failures import boundary
+from webui.components.temporary_files import show_temporary_files
 from webui.markdown import plain
 from webui.page import Page
 from webui.state import Mode, chat_models, keep_choice
@@ -33,16 +34,19 @@ def show_chat_settings(page: Page) -> ChatChoices:
             persist_state="session",
         )
         mode = Mode(chosen or Mode.KNOWLEDGE)
-        base = _base(bases, page) if mode is not Mode.MODEL else None
+        base, files = _base(bases, page) if mode is Mode.KNOWLEDGE else None, None
+        if mode is Mode.FILES:
+            with boundary(texts):
+                files = show_temporary_files(page)
         also = st.empty()
         model = _model(models, page)
         if model is not None and model.engine == _BUILT_IN:
             st.caption(plain(texts("settings.built_in")))
         others = [other.name for other in bases if base is not None and other.name != base.name]
-        wishes = show_answering_settings(base, others, page)
+        wishes = show_answering_settings(base, others, page, grounded=mode is Mode.FILES or base is not None)
         if wishes.more_bases:
             also.caption(plain(texts("settings.also", bases=texts("list.comma").join(wishes.more_bases))))
-    return ChatChoices(mode, model, base, wishes)
+    return ChatChoices(mode, model, base, wishes, files)
 
 
 def _base(bases: Sequence[KnowledgeBaseDetails], page: Page) -> KnowledgeBaseDetails | None:

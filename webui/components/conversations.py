@@ -6,9 +6,10 @@ import streamlit as st
 
 from services.wire.chatchat import ConversationBody
 from webui.components.failures import boundary
+from webui.components.temporary_files import discard
 from webui.markdown import plain
 from webui.page import Page
-from webui.state import Session, go_to
+from webui.state import Session, current, go_to
 
 _SHOWN = 30
 
@@ -20,7 +21,7 @@ def show_conversations(session: Session, page: Page) -> None:
         return
     with page.sidebar, boundary(page.texts):
         label = plain(page.texts("conversations.new"))
-        st.button(label, key="new", on_click=go_to, args=("",), icon=":material/add_comment:", width="stretch")
+        st.button(label, key="new", on_click=_begin, args=(page,), icon=":material/add_comment:", width="stretch")
         found = page.client.conversations(address.owner)[:_SHOWN]
         if not found:
             return
@@ -28,6 +29,13 @@ def show_conversations(session: Session, page: Page) -> None:
         with st.container(height=264 if len(found) > 6 else "content", border=False, gap="xsmall"):
             for conversation in found:
                 _row(conversation, page, is_open=conversation.id == address.conversation)
+
+
+def _begin(page: Page) -> None:
+    """Begin a new conversation, without the files that were chosen for one that was never begun."""
+    with boundary(page.texts):
+        discard(current(), "", page.client)
+    go_to("")
 
 
 def _row(conversation: ConversationBody, page: Page, *, is_open: bool) -> None:
@@ -63,6 +71,7 @@ def _confirm(conversation: ConversationBody, page: Page, *, is_open: bool) -> No
         if st.button(plain(texts("conversations.delete")), key="delete-conversation", type="primary"):
             with boundary(texts):
                 page.client.delete_conversation(conversation.id)
+                discard(current(), conversation.id, page.client)
                 if is_open:
                     go_to("")
                 st.rerun()

@@ -9,6 +9,7 @@ import streamlit as st
 
 from services.wire.chatchat import FileDetails
 from webui.components.failures import boundary
+from webui.components.file_summary import show_summary
 from webui.i18n import Texts
 from webui.markdown import plain
 from webui.page import Page
@@ -49,6 +50,8 @@ def show_files(base: str, files: Sequence[FileDetails], page: Page) -> None:
     chosen = [files[row] for row in shown.selection.rows if row < len(files)]
     if chosen:
         _actions(base, chosen, page)
+        if len(chosen) == 1:
+            show_summary(base, chosen[0], page)
     else:
         st.caption(plain(texts("files.select")))
     _remarks(files, texts)

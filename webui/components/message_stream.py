@@ -22,6 +22,7 @@ from webui.state import Ending, Mode, Pace, Turn
 from webui.support import marks_of
 
 _DOTS = 3
+_NO_PASSAGE = {Mode.KNOWLEDGE: "citations.none", Mode.FILES: "citations.none_in_files"}
 
 
 @dataclass(slots=True)
@@ -81,8 +82,8 @@ def show_turn(turn: Turn, page: Page) -> None:
             st.error(plain(turn.failure), icon=":material/error:")
         if turn.ending is Ending.STOPPED:
             st.caption(plain(page.texts("chat.stopped")))
-        if turn.ending is Ending.WHOLE and turn.mode is Mode.KNOWLEDGE and not turn.citations:
-            st.caption(plain(page.texts("citations.none")))
+        if turn.ending is Ending.WHOLE and turn.mode in _NO_PASSAGE and not turn.citations:
+            st.caption(plain(page.texts(_NO_PASSAGE[turn.mode])))
         show_legend(support, page)
         show_citations(turn.citations, page)
         show_why(turn, page)

@@ -32,7 +32,7 @@ def show_uploads(base: str, page: Page) -> None:
         type=[extension.lstrip(".") for extension in page.client.supported_extensions()],
         accept_multiple_files=True,
         key=f"uploader-{session.upload_round}",
-        max_upload_size=page.upload_limit_mib,
+        max_upload_size=page.limits.file_mib,
     )
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
         pressed = st.button(

@@ -10,6 +10,7 @@ from webui.components.chat_settings import show_chat_settings
 from webui.components.conversations import show_conversations
 from webui.components.failures import sentence_of, show
 from webui.components.message_stream import Draft, show_question, show_turn, stream_answer
+from webui.components.temporary_files import show_expiry
 from webui.markdown import plain
 from webui.page import Page
 from webui.state import Ending, Mode, Session, Turn, current, go_to, title_of, turn_of
@@ -26,6 +27,8 @@ def show_chat(page: Page) -> None:
     show_conversations(session, page)
     for turn in session.turns:
         show_turn(turn, page)
+    if choices.mode is Mode.FILES:
+        show_expiry(page)
     typed = st.chat_input(
         page.texts("chat.placeholder"),
         key="question",
@@ -66,9 +69,13 @@ def _welcome(choices: ChatChoices, page: Page) -> None:
     texts = page.texts
     st.space("large")
     st.markdown(f"### {plain(texts('welcome.title'))}", anchors=False, text_alignment="center")
-    st.markdown(plain(texts("welcome.lead")), text_alignment="center")
-    for step in ("ask", "sources", "add"):
+    of_files = choices.mode is Mode.FILES
+    st.markdown(plain(texts("welcome.lead_files" if of_files else "welcome.lead")), text_alignment="center")
+    steps = ("drop", "sources") if of_files else ("ask", "sources", "add")
+    for step in steps:
         st.markdown(f"{plain(texts(f'welcome.{step}'))}", text_alignment="center")
+    if of_files:
+        return
     if choices.mode is Mode.KNOWLEDGE and choices.base is None:
         st.info(plain(texts("welcome.no_base")), icon=":material/info:")
         return
@@ -108,5 +115,7 @@ def _open(question: str, owner: str, page: Page) -> None:
         session.turns.append(Turn(question, "", ending=Ending.FAILED, failure=said))
         st.rerun()
     session.loaded, session.suggestion = opened.id, question
+    if "" in session.file_sets:
+        session.file_sets[opened.id] = session.file_sets.pop("")
     go_to(opened.id)
     st.rerun()

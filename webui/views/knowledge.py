@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from webui.components.base_answering import show_base_answering
 from webui.components.bases import choose_base, show_all, show_base
 from webui.components.failures import boundary
 from webui.components.file_table import show_files
@@ -25,6 +26,7 @@ def show_knowledge(page: Page) -> None:
         st.info(plain(texts("bases.none")), icon=":material/library_add:")
         return
     show_base(base, page)
+    show_base_answering(base, page)
     files_tab, search_tab = st.tabs([plain(texts("tab.files")), plain(texts("tab.search"))], key="knowledge-tabs")
     with files_tab, boundary(texts):
         show_uploads(base.name, page)

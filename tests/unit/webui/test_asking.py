@@ -8,6 +8,7 @@ from services.wire.chatchat import (
     AnsweringOptions,
     BaseAnswering,
     ChatRequest,
+    FileChatRequest,
     KnowledgeBaseChatRequest,
     KnowledgeBaseDetails,
     PresetBody,
@@ -52,6 +53,20 @@ def test_a_question_becomes_the_request_of_its_mode() -> None:
     assert plain.temperature == 0.2
     assert not ChatChoices(Mode.KNOWLEDGE, MODEL, None).can_ask
     assert not ChatChoices(Mode.MODEL, None, None).can_ask
+
+
+def test_a_question_to_files_is_asked_like_one_to_a_base() -> None:
+    wishes = Wishes(top_k=4, strategy="refine", when_nothing_found="strict", memory="window")
+    choices = ChatChoices(Mode.FILES, MODEL, None, wishes, files="t1")
+    assert choices.can_ask
+    assert not ChatChoices(Mode.FILES, MODEL, None).can_ask
+    asked = request_for("next", choices, session())
+    assert isinstance(asked, FileChatRequest)
+    said = asked.model_dump(include=asked.model_fields_set - ALWAYS)
+    assert said == {
+        "knowledge_id": "t1", "explain": True, "top_k": 4, "strategy": "refine", "when_nothing_found": "strict",
+        "memory": "window",
+    }  # fmt: skip
 
 
 def test_what_was_left_alone_is_not_said() -> None:

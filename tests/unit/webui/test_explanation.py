@@ -35,6 +35,7 @@ FAR = candidate("d", 4, "unsimilar", dense_rank=2, cosine=0.1)
         (arm(), False, "关键词：找到 30 条，权重 1.00"),
         (arm("dense", weight=0.125), True, "手册 · 语义（向量）：找到 30 条，权重 0.12"),
         (arm("dense", left_out="unreadable"), False, "语义（向量）：没有采用，向量模型不认识问题中的词语"),
+        (arm("dense", left_out="mode"), False, "语义（向量）：没有采用，这种检索方式用不到它"),
         (arm("dense", left_out="no weight"), False, "语义（向量）：没有采用，设置中已关闭"),
         (arm("dense", left_out="no vectors"), False, "语义（向量）：没有采用，知识库还没有向量"),
         (arm("dense", left_out="on strike"), False, "语义（向量）：没有采用，on strike"),
