@@ -176,3 +176,15 @@ async def test_an_answer_is_searched_for_in_the_mode_that_is_asked(real: ApiBenc
     last = (await real.events("/chat/knowledge_base_chat", body))[-1]
     assert [citation["file_name"] for citation in last["citations"]] == [MANUAL[0]]
     assert (await real.events("/chat/knowledge_base_chat", {**body, "query": "TX-4410"}))[-1]["citations"] == []
+
+
+async def test_an_answer_is_given_no_passage_twice_where_a_search_shows_both(real: ApiBench):
+    notice = "员工每年享有五天带薪年假，须提前两周向主管提出书面申请，经批准后方可休假，未休的年假不得顺延。"
+    await real.create()
+    await real.upload(("甲.txt", notice), ("乙.txt", notice), ("丙.txt", "年假申请表在人事系统中下载。"))
+    question = "带薪年假须提前几周向谁提出书面申请？"
+    found = await real.search(question, top_k=2)
+    assert {one["metadata"]["source"] for one in found} == {"甲.txt", "乙.txt"}
+    body = {"query": question, "knowledge_base_name": BASE, "top_k": 2}
+    last = (await real.events("/chat/knowledge_base_chat", body))[-1]
+    assert "丙.txt" in {citation["file_name"] for citation in last["citations"]}

@@ -61,6 +61,7 @@ class KnowledgeContext:
             widen_chars=self._reach.widen_chars,
             wordings=wordings,
             mode=self._reach.mode,
+            distinct=True,
         )
         return await self._retriever.retrieve(query)
 

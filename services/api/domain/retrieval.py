@@ -55,6 +55,7 @@ class Query:
         widen_chars: hits are shown with their neighbours up to so many characters; 0: alone.
         wordings: searched beside the text.
         mode: how it looks.
+        distinct: what repeats a better hit stands behind all others, as suits a prompt; a search shows what it found.
     """
 
     text: str
@@ -65,6 +66,7 @@ class Query:
     widen_chars: int = 0
     wordings: tuple[Wording, ...] = ()
     mode: SearchMode = SearchMode.HYBRID
+    distinct: bool = False
 
 
 class ArmKind(enum.StrEnum):

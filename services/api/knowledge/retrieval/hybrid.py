@@ -72,7 +72,9 @@ class HybridRetriever:
         with watch.timing("fetch"):
             chunks = await self._fetch(query, fused)
         similar = [hit for hit in _hits(fused, chunks, listings) if _is_wanted(hit, query)]
-        ordered = distinct_first(await self._ordered(query, similar, watch))
+        ordered = await self._ordered(query, similar, watch)
+        if query.distinct:
+            ordered = distinct_first(ordered)
         hits = tuple(ordered[: query.top_k])
         course = Course(query, listings, fused, chunks, similar, ordered, hits)
         return Retrieved(hits, course.explanation(watch))

@@ -23,7 +23,7 @@ async def test_asks_the_retriever_for_this_base():
     assert [each.chunk.text for each in found.hits] == ["一"]
     (query,) = retriever.queries
     assert (query.text, query.knowledge_bases, query.top_k, query.min_similarity) == ("问", (BASE,), 7, 0.25)
-    assert (query.widen_chars, query.mode) == (300, SearchMode.EXACT)
+    assert (query.widen_chars, query.mode, query.distinct) == (300, SearchMode.EXACT, True)
 
 
 def test_citations_are_numbered_from_one_in_order():
