@@ -1,7 +1,7 @@
 """How often the strict policy refuses what the documents do not hold, and what they do, with a calibrated threshold.
 
-`python -m tests.bench.retrieval.refusals [SET …] [--write]`. Of each set a base is made without the gold passages of
-every fourth question: those questions, and the set's own unanswerable ones, cannot be answered from it. One half of all
+`python -m tests.bench.retrieval.refusals [SET …] [--write]`. Of each set a base is made without every fourth gold
+passage: what only those answer, and the set's own unanswerable questions, cannot be answered from it. One half of all
 questions calibrates the base with the product's own commands (`services.evaluation run --mode search`, `calibrate
 --apply`); the other half is asked of /chat/knowledge_base_chat, which is strict then. A refusal cites nothing.
 """
@@ -73,14 +73,14 @@ def measure(api: str, folder: Path, name: str) -> tuple[object, ...]:
     """One set."""
     client = client_of(api)
     asked = questions(name)
-    left_out = asked[::4]
-    gone = {ident for question in left_out for ident in question["gold_passage_ids"]}
+    gold = dict.fromkeys(ident for question in asked for ident in question["gold_passage_ids"])
+    gone = set(list(gold)[::4])
     known = passages(name, without=gone)
     names = {passage.ident: passage.name for passage in known}
     fill(client, name, known)
     kinds = {
         "answerable": [one for one in asked if gone.isdisjoint(one["gold_passage_ids"])][:_MOST],
-        "left out": [one for one in left_out if set(one["gold_passage_ids"]) <= gone][:_MOST],
+        "left out": [one for one in asked if set(one["gold_passage_ids"]) <= gone][:_MOST],
         "given": questions(name, "questions_unanswerable"),
     }
     marked = {
