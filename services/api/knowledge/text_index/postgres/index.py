@@ -135,7 +135,8 @@ class PostgresIndex:
     async def drop(self, base: KnowledgeBaseId) -> None:
         table = statements.table_of(base)
         async with self._connections.writing() as connection:
-            await connection.fetchval(statements.BEGIN, base)
+            if await connection.fetchval(statements.BEGIN, base) is None:
+                return  # unknown, or being made by another: its table without its turn would be a deadlock
             await connection.execute(statements.drop(table))
             await connection.execute(statements.FORGET, base)
 
