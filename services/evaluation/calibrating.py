@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 
 from services.clients.chatchat import ChatchatClient
+from services.evaluation.bases import details_of
 from services.evaluation.records import RunResult
-from services.foundation.errors import EvaluationRefused, KnowledgeBaseNotFound
+from services.foundation.errors import EvaluationRefused
 
 MEASURE = "best_relevance"
 
@@ -65,8 +66,6 @@ def apply(client: ChatchatClient, base: str, found: Calibration) -> None:
     Raises:
         KnowledgeBaseNotFound: there is no such base any more.
     """
-    details = next((one for one in client.knowledge_bases() if one.name == base), None)
-    if details is None:
-        raise KnowledgeBaseNotFound(name=base)
+    details = details_of(client, base)
     chosen = {"when_nothing_found": "strict", "sufficient_relevance": found.threshold}
-    client.choose_answering(base, details.answering.model_copy(update=chosen))
+    client.choose_answering(details.name, details.answering.model_copy(update=chosen))

@@ -13,11 +13,12 @@ from pathlib import Path
 
 from services.clients.chatchat import ChatchatClient
 from services.evaluation.asking import Asker, Asking
+from services.evaluation.bases import details_of
 from services.evaluation.grading import Grader
 from services.evaluation.metrics.summary import summarise
 from services.evaluation.questions import SetQuestion
 from services.evaluation.records import Configuration, Record, RunResult, write_result
-from services.foundation.errors import EvaluationRefused, KnowledgeBaseNotFound
+from services.foundation.errors import EvaluationRefused
 from services.foundation.paths import join_inside
 
 _LABEL = re.compile(r"\w[\w.-]{0,99}")
@@ -73,10 +74,7 @@ def execute(client: ChatchatClient, run: Run, asked: QuestionSet, grader: Grader
         KnowledgeBaseNotFound: before any question, since a search in no base finds nothing and says nothing.
         ServiceUnreachable: before any question.
     """
-    base = run.asking.base
-    details = next((one for one in client.knowledge_bases() if one.name.casefold() == base.casefold()), None)
-    if details is None:
-        raise KnowledgeBaseNotFound(name=base)
+    details = details_of(client, run.asking.base)
     files = [file.name for file in client.files(details.name) if file.state == "indexed"]
     began_at, began = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
     records = grader.grade(_asked(Asker(client, run.asking), run.concurrency, asked.questions, advance))

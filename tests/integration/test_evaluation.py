@@ -244,3 +244,14 @@ async def test_a_base_is_made_strict_with_the_threshold_that_was_found(desk: Des
     assert [bool(answer[-1]["citations"]) for answer in answers] == [True, True, False]
     await desk.bench.post("/knowledge_base/delete_knowledge_base", BASE)
     assert await desk.tool("calibrate", path, "--apply", "--api", desk.url) == 2
+
+
+async def test_a_base_is_made_strict_whatever_case_its_name_was_given_in(desk: Desk):
+    await desk.bench.filled(base="Handbook")
+    reach = ("--api", desk.url, "--out", desk.folder / "out", "--mode", "search", "--label", "cased")
+    assert await desk.tool("run", desk.questions(*QUESTIONS), "--base", "HANDBOOK", *reach) == 0
+    (path,) = (desk.folder / "out").glob("cased-*.json")
+    assert await desk.tool("calibrate", path, "--apply", "--api", desk.url) == 0
+    listed = (await desk.bench.get("/knowledge_base/details")).json()["data"]
+    policies = {details["name"]: details["answering"]["when_nothing_found"] for details in listed}
+    assert policies == {"Handbook": "strict", BASE: None}
