@@ -71,10 +71,12 @@ class HybridRetriever:
         )
         with watch.timing("fetch"):
             chunks = await self._fetch(query, fused)
-        similar = [hit for hit in _hits(fused, chunks, listings) if _is_wanted(hit, query)]
+        similar = [hit for hit in _hits(fused, chunks, listings) if hit.similarity >= query.min_similarity]
+        if query.mode is SearchMode.EXACT:
+            similar = await asyncio.to_thread(_holding, similar, query.text)
         ordered = await self._ordered(query, similar, watch)
         if query.distinct:
-            ordered = distinct_first(ordered)
+            ordered = await asyncio.to_thread(distinct_first, ordered)
         hits = tuple(ordered[: query.top_k])
         course = Course(query, listings, fused, chunks, similar, ordered, hits)
         return Retrieved(hits, course.explanation(watch))
@@ -84,10 +86,8 @@ class HybridRetriever:
         return await asyncio.gather(self._keyword(query, base, among, watch), self._dense(query, base, among, watch))
 
     async def _respelt(self, query: Query) -> Query:
-        terms: set[str] = set()
-        for base in query.knowledge_bases:
-            terms |= await self._indexes.keywords.terms(base.id)
-        text = await asyncio.to_thread(respelt, query.text, terms)
+        held = [await self._indexes.keywords.terms(base.id) for base in query.knowledge_bases]
+        text = await asyncio.to_thread(lambda: respelt(query.text, frozenset().union(*held)))
         return dataclasses.replace(query, text=text)
 
     async def _allowed(self, base: KnowledgeBase, wanted: Filter) -> Set[ChunkId]:
@@ -149,10 +149,8 @@ def _left_out(base: KnowledgeBase, kind: ArmKind, reason: str) -> Listing:
     return Listing(Arm(base.name, kind, 0, 0.0, reason))
 
 
-def _is_wanted(hit: Hit, query: Query) -> bool:
-    if hit.similarity < query.min_similarity:
-        return False
-    return query.mode is not SearchMode.EXACT or holds(hit.chunk.indexed_text, query.text)
+def _holding(hits: Sequence[Hit], text: str) -> list[Hit]:
+    return [hit for hit in hits if holds(hit.chunk.indexed_text, text)]
 
 
 def _hits(fused: Sequence[ChunkId], chunks: Mapping[ChunkId, Chunk], listings: Sequence[Listing]) -> list[Hit]:
