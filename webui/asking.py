@@ -78,7 +78,7 @@ def request_for(
         "query": question,
         "history": history_of(session.turns, wishes.history_turns),
         "model_name": choices.model.name if choices.model else None,
-        "conversation_id": session.address.conversation if session.address else "",
+        "conversation_id": session.conversation,
     }
     if choices.base is None and choices.files is None:
         return ChatRequest.model_validate(body | _given(said))

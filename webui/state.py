@@ -106,6 +106,11 @@ class Session:
     upload_round: int = 0
     file_sets: dict[str, FileSet] = field(default_factory=dict)
 
+    @property
+    def conversation(self) -> str:
+        """The conversation that the tab is at; empty: one that is not opened yet."""
+        return self.address.conversation if self.address else ""
+
 
 def current() -> Session:
     """This tab's session."""

@@ -32,7 +32,7 @@ _REFRESH_SECONDS = 2.0
 def show_temporary_files(page: Page) -> str | None:
     """Draw the uploader and the files of this conversation; their id, once they can be asked about."""
     session, texts = current(), page.texts
-    place = session.address.conversation if session.address else ""
+    place = session.conversation
     known, listed = _look(session.file_sets.get(place, FileSet()), page.client)
     session.file_sets[place] = known
     dropped = _choose(session.upload_round, page)
@@ -54,7 +54,7 @@ def show_temporary_files(page: Page) -> str | None:
 def show_expiry(page: Page) -> None:
     """Draw that the files of this conversation are gone, if they are; not in the sidebar, which phones hide."""
     session = current()
-    known = session.file_sets.get(session.address.conversation if session.address else "", FileSet())
+    known = session.file_sets.get(session.conversation, FileSet())
     if known.has_expired:
         said = page.texts("temporary.expired", period=_period(page))
         st.warning(plain(said), icon=":material/timer_off:")

@@ -48,7 +48,7 @@ def show_chat(page: Page) -> None:
 
 def _load(session: Session, page: Page) -> None:
     """Fetch the turns of the conversation the URL names, unless they are here already."""
-    wanted = session.address.conversation if session.address else ""
+    wanted = session.conversation
     if wanted == session.loaded:
         return
     session.turns, session.loaded = [], wanted
