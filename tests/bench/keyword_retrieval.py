@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import sys
 import tempfile
 import time
@@ -15,7 +14,6 @@ from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from services.api.domain.knowledge import Chunk, ChunkId, FileId, KnowledgeBaseId, Place
 from services.api.domain.names import FileName
@@ -23,16 +21,10 @@ from services.api.domain.ports import TextIndex
 from services.api.knowledge.text_index.postgres.index import PostgresIndex
 from services.api.knowledge.text_index.site import Site
 from services.api.knowledge.text_index.sqlite_fts import SqliteFtsIndex
+from tests.bench.retrieval.sets import BASELINES, FOLDER, lines
 from tests.postgres import ABSENT, binaries, running
 
-CORPORA = Path(__file__).resolve().parents[3] / "shared" / "corpora" / "retrieval"
-# BM25 of the corpora's README: hit@1, hit@10.
-BASELINE = {
-    "cmrc2018_dev": (0.961, 0.999),
-    "xquad_zh": (0.931, 0.992),
-    "squadshifts_new_wiki": (0.774, 0.954),
-    "domainrag_ruc_zh": (0.332, 0.847),
-}
+DEFAULT_SETS = ("cmrc2018_dev", "xquad_zh", "squadshifts_new_wiki", "domainrag_ruc_zh")
 DEPTHS = (1, 5, 10)
 
 
@@ -43,10 +35,6 @@ class Outcome:
     search_ms: float
     slowest_ms: float
     answered_coverage: float
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
 def _hex(text: str) -> str:
@@ -65,7 +53,7 @@ def _chunks(folder: Path, base: KnowledgeBaseId) -> list[Chunk]:
             text=passage["text"],
             place=Place(heading=(passage.get("title") or "",)),
         )
-        for position, passage in enumerate(_lines(folder / "passages.jsonl"))
+        for position, passage in enumerate(lines(folder / "passages.jsonl"))
     ]
 
 
@@ -91,7 +79,7 @@ async def measure(folder: Path, index: TextIndex) -> Outcome:
     for at in range(0, len(chunks), 500):
         await index.upsert(chunks[at : at + 500])
     indexed = len(chunks) / (time.perf_counter() - began)
-    questions = _lines(folder / "questions.jsonl")
+    questions = list(lines(folder / "questions.jsonl"))
     found = dict.fromkeys(DEPTHS, 0)
     times, coverages = [], []
     for question in questions:
@@ -113,9 +101,9 @@ async def main(names: list[str]) -> int:
     worse = 0
     sets = [name for name in names if name != "postgres"]
     async with opened(postgres="postgres" in names) as index:
-        for name in sets or list(BASELINE):
-            outcome = await measure(CORPORA / name, index)
-            first, tenth = BASELINE.get(name, (0.0, 0.0))
+        for name in sets or DEFAULT_SETS:
+            outcome = await measure(FOLDER / name, index)
+            first, tenth = BASELINES.get(name, (0.0, 0.0))
             one, five, ten = (round(hit, 3) for hit in outcome.hits)
             worse += one < first or ten < tenth
             print(

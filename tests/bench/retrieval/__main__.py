@@ -20,7 +20,17 @@ from typing import Any
 import httpx
 
 from tests.bench.report import publish, table
-from tests.bench.retrieval.sets import BASELINES, DISTRACTORS, FOLDER, Passage, client_of, fill, passages, questions
+from tests.bench.retrieval.sets import (
+    BASELINES,
+    DISTRACTORS,
+    FOLDER,
+    Passage,
+    client_of,
+    fill,
+    passages,
+    questions,
+    rank_of,
+)
 from tests.stack import Stack
 
 _CHUNKS_READ = 5
@@ -76,7 +86,7 @@ def measure(
     ranks = []
     for question, found in zip(asked, answers, strict=True):
         gold = {names[ident] for ident in question["gold_passage_ids"]}
-        ranks.append(next((rank for rank, name in enumerate(found.files, 1) if name in gold), 0))
+        ranks.append(rank_of(found.files, gold))
     count = len(ranks)
     held = [holds_answer(question, found.text) for question, found in zip(asked, answers, strict=True)]
     return Figures(

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.bench.report import publish, table
-from tests.bench.retrieval.sets import BASELINES, DISTRACTORS, FOLDER, Passage, passages, questions
+from tests.bench.retrieval.sets import BASELINES, DISTRACTORS, FOLDER, Passage, passages, questions, rank_of
 
 _K1, _B = 1.5, 0.75
 _RUN = re.compile(r"[\u4e00-\u9fff]+|[a-z0-9]+")
@@ -71,8 +71,7 @@ class Bm25:
         ranks = []
         for question in asked:
             gold = set(question["gold_passage_ids"])
-            found = self.ranked(question["question"])
-            ranks.append(next((rank for rank, ident in enumerate(found, 1) if ident in gold), 0))
+            ranks.append(rank_of(self.ranked(question["question"]), gold))
         return Hits(*(sum(1 <= rank <= k for rank in ranks) / len(ranks) for k in (1, 5, 10)))
 
 

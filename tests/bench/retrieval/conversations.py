@@ -8,7 +8,6 @@ the files of the answer's citations, each once. Nothing rewrites them but the AP
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +17,7 @@ from typing import Any
 import httpx
 
 from tests.bench.report import publish, table
-from tests.bench.retrieval.sets import FOLDER, client_of, fill, passages, questions
+from tests.bench.retrieval.sets import FOLDER, answered, client_of, fill, passages, questions, rank_of
 from tests.stack import Stack
 
 SET = "domainrag_ruc_zh"
@@ -34,14 +33,8 @@ def history(question: dict[str, Any]) -> Iterator[dict[str, str]]:
 
 def cited(client: httpx.Client, question: dict[str, Any], *, remembers: bool) -> tuple[list[str], str]:
     """The files an answer cites, each once, and the query that found them."""
-    body = {
-        "query": question["question"],
-        "knowledge_base_name": SET,
-        "top_k": _PASSAGES,
-        "history": list(history(question)) if remembers else [],
-    }
-    answer = client.post("/chat/knowledge_base_chat", json=body)
-    event = json.loads(answer.text.removeprefix("data: ").strip())
+    said = list(history(question)) if remembers else []
+    event = answered(client, SET, question["question"], top_k=_PASSAGES, history=said)
     files = dict.fromkeys(citation["file_name"] for citation in event["citations"])
     return list(files), event["query"]
 
@@ -66,7 +59,7 @@ def main() -> None:
             ranks = []
             for question, (files, query) in zip(asked, found, strict=True):
                 gold = {names[ident] for ident in question["gold_passage_ids"]}
-                ranks.append(next((rank for rank, name in enumerate(files, 1) if name in gold), 0))
+                ranks.append(rank_of(files, gold))
                 if arguments.show:
                     print(ranks[-1], question["question"], "→", query)
             shares = [sum(1 <= rank <= k for rank in ranks) / len(ranks) for k in (1, 5, 10)]

@@ -22,7 +22,7 @@ import httpx
 
 from services.evaluation.__main__ import main as evaluation
 from tests.bench.report import publish, table
-from tests.bench.retrieval.sets import BASELINES, FOLDER, client_of, fill, passages, questions
+from tests.bench.retrieval.sets import BASELINES, FOLDER, answered, client_of, fill, passages, questions
 from tests.stack import Stack
 
 FALSE_REFUSALS = 0.08  # of the calibrating half, so that the other stays below 0.10
@@ -31,10 +31,7 @@ _MOST = 400
 
 def refused(client: httpx.Client, base: str, question: str) -> bool:
     """Whether a strict base gives no passage for it."""
-    body = {"query": question, "knowledge_base_name": base}
-    answer = client.post("/chat/knowledge_base_chat", json=body)
-    event = json.loads(answer.text.removeprefix("data: ").strip())
-    return not event["citations"]
+    return not answered(client, base, question)["citations"]
 
 
 def share(client: httpx.Client, base: str, asked: Sequence[dict[str, Any]]) -> float | None:

@@ -76,6 +76,19 @@ def fill(client: httpx.Client, base: str, wanted: Iterable[Passage]) -> float:
     return time.monotonic() - began
 
 
+def rank_of(found: Iterable[str], gold: Container[str]) -> int:
+    """The rank, from 1, of the first that is gold; 0 where none is."""
+    return next((rank for rank, name in enumerate(found, 1) if name in gold), 0)
+
+
+def answered(client: httpx.Client, base: str, question: str, **more: object) -> dict[str, Any]:
+    """The whole answer to a question, as the one event that a request without `stream` gets."""
+    body = {"query": question, "knowledge_base_name": base, **more}
+    text = client.post("/chat/knowledge_base_chat", json=body).text
+    event: dict[str, Any] = json.loads(text.removeprefix("data: ").strip())
+    return event
+
+
 def client_of(api: str) -> httpx.Client:
     """A patient client of the API."""
     return httpx.Client(base_url=api, trust_env=False, timeout=900)
