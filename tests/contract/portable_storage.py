@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import sys
 
 from services.api.domain.conversation import ConversationId
 from services.api.domain.knowledge import FileFailure
 from services.api.domain.names import FileName
 from tests.contract.storage import make_base, make_chunks, make_file, make_thread, make_turn
+
+_PROGRAM = """
+import asyncio, sys
+from services.api.storage.database import SqlStorage
+
+async def main():
+    storage = SqlStorage(sys.argv[1])
+    await storage.start()
+    await storage.stop()
+
+asyncio.run(main())
+"""
+
+
+async def opened_at_once(url: str, count: int) -> list[int]:
+    """Open a database from so many programs at the same time; how each of them ended."""
+    started = [await asyncio.create_subprocess_exec(sys.executable, "-c", _PROGRAM, url) for _ in range(count)]
+    return [await process.wait() for process in started]
 
 
 class PortableStorageContract:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
-import sys
 from datetime import timedelta, timezone
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from services.api.storage import migrate
 from services.api.storage.database import SqlStorage
 from services.api.storage.tables import Record
 from services.foundation.errors import InvalidSetting, StoreFailed
+from tests.contract.portable_storage import opened_at_once
 from tests.contract.storage import MOMENT, make_base, make_file, make_thread, make_turn
 from tests.postgres import PostgresServer
 
@@ -98,17 +97,7 @@ async def test_a_newer_database_is_refused_by_name(postgres_url):
 
 
 async def test_two_programs_may_start_at_once(postgres_url):
-    code = (
-        "import asyncio, sys\n"
-        "from services.api.storage.database import SqlStorage\n"
-        "async def main():\n"
-        "    storage = SqlStorage(sys.argv[1])\n"
-        "    await storage.start()\n"
-        "    await storage.stop()\n"
-        "asyncio.run(main())\n"
-    )
-    started = [await asyncio.create_subprocess_exec(sys.executable, "-c", code, postgres_url) for _ in range(3)]
-    assert [await process.wait() for process in started] == [0, 0, 0]
+    assert await opened_at_once(postgres_url, 3) == [0, 0, 0]
 
 
 async def test_a_database_that_is_absent_is_reported(postgres_server: PostgresServer, tmp_path: Path):

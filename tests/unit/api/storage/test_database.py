@@ -6,7 +6,6 @@ import asyncio
 import dataclasses
 import gc
 import sqlite3
-import sys
 from contextlib import closing
 from datetime import timedelta, timezone
 
@@ -23,6 +22,7 @@ from services.api.domain.knowledge import AnsweringChoice, SplitterChoice
 from services.api.storage.database import SqlStorage
 from services.api.storage.tables import Record
 from services.foundation.errors import InvalidSetting, StoreFailed
+from tests.contract.portable_storage import opened_at_once
 from tests.contract.storage import MOMENT, make_base, make_file
 
 
@@ -110,20 +110,7 @@ async def test_bases_of_before_are_kept_and_do_not_expire(path):
 
 
 async def test_two_programs_may_start_at_once(path):
-    code = (
-        "import asyncio, sys\n"
-        "from services.api.storage.database import SqlStorage\n"
-        "async def main():\n"
-        "    storage = SqlStorage(sys.argv[1])\n"
-        "    await storage.start()\n"
-        "    await storage.stop()\n"
-        "asyncio.run(main())\n"
-    )
-    started = [
-        await asyncio.create_subprocess_exec(sys.executable, "-c", code, f"sqlite+aiosqlite:///{path}")
-        for _ in range(2)
-    ]
-    assert [await process.wait() for process in started] == [0, 0]
+    assert await opened_at_once(f"sqlite+aiosqlite:///{path}", 2) == [0, 0]
 
 
 async def test_a_second_program_writes_beside_the_first(path):
