@@ -207,7 +207,7 @@ class CandidateBody(BaseModel):
 
 
 class WhyBody(BaseModel):
-    """Ours: why a search found what it found. `milliseconds` by stage: keyword, embed, dense, fetch, rerank.
+    """Ours: why a search found what it found. `milliseconds` by stage: keyword, embed, dense, fetch, rerank, widen.
 
     `wordings`: searched beside the query, for earlier questions it may lean on; arms and ranks are the query's own.
     """

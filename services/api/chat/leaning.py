@@ -1,4 +1,4 @@
-"""What a question may lean on: the earlier questions that it is searched beside. Used by Grounded."""
+"""What a question may lean on: the earlier questions that it is searched beside. Used by `wordings`."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ class Explanation:
     Attributes:
         query: as it was searched.
         candidates: in the order of the fusion.
-        milliseconds: by stage: keyword, dense, fetch, rerank.
+        milliseconds: by stage: keyword, embed, dense, fetch, rerank, widen.
         wordings: what was searched beside the query; arms and ranks of the arms are the query's own.
     """
 
